@@ -1,0 +1,88 @@
+import { statement, type TenantTx } from '#platform/db/index.ts';
+
+export interface NewDelivery {
+  id: string;
+  dedupeKey: string;
+  template: string;
+  toEmail: string;
+  toName: string | null;
+  personId: string | null;
+  data: object;
+}
+
+/** A delivery as the worker holds it during one attempt. */
+export interface ClaimedDelivery {
+  id: string;
+  template: string;
+  toEmail: string;
+  toName: string | null;
+  data: Record<string, string | number>;
+  attempts: number;
+}
+
+const insertDelivery = statement<{ id: string }>(
+  'notifications.insert_delivery',
+  `insert into app.notification_deliveries (tenant_id, id, dedupe_key, template, to_email, to_name, person_id, data)
+   values ($1, $2, $3, $4, $5, $6, $7, $8)
+   on conflict (tenant_id, dedupe_key) do nothing
+   returning id`,
+);
+
+// Leases by the database's time: two workers' clocks may differ by more than a lease.
+const claimDelivery = statement<ClaimedDelivery>(
+  'notifications.claim_delivery',
+  `update app.notification_deliveries
+      set state = 'sending', lease = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
+          attempts = attempts + 1, updated_at = clock_timestamp()
+    where tenant_id = $1 and id = $2
+      and (state in ('queued', 'failed') or (state = 'sending' and lease_until < clock_timestamp()))
+   returning id, template, to_email as "toEmail", to_name as "toName", data, attempts`,
+);
+
+const readState = statement<{ state: string }>(
+  'notifications.read_state',
+  `select state from app.notification_deliveries where tenant_id = $1 and id = $2`,
+);
+
+const settleSent = statement(
+  'notifications.settle_sent',
+  `update app.notification_deliveries
+      set state = 'sent', sent_at = clock_timestamp(), updated_at = clock_timestamp(), message_id = $4,
+          lease = null, lease_until = null, last_error = null, data = data - $5::text[]
+    where tenant_id = $1 and id = $2 and state = 'sending' and lease = $3`,
+);
+
+const settleFailed = statement(
+  'notifications.settle_failed',
+  `update app.notification_deliveries
+      set state = 'failed', updated_at = clock_timestamp(), lease = null, lease_until = null, last_error = $4
+    where tenant_id = $1 and id = $2 and state = 'sending' and lease = $3`,
+);
+
+const settleDead = statement(
+  'notifications.settle_dead',
+  `update app.notification_deliveries
+      set state = 'dead', updated_at = clock_timestamp(), lease = null, lease_until = null, last_error = $4,
+          data = data - $5::text[]
+    where tenant_id = $1 and id = $2 and state = 'sending' and lease = $3`,
+);
+
+/** The id, or undefined when a delivery with this dedupe key exists. */
+export async function insert(tx: TenantTx, row: NewDelivery): Promise<string | undefined> {
+  const values = [tx.tenantId, row.id, row.dedupeKey, row.template, row.toEmail, row.toName, row.personId, row.data];
+  return (await tx.maybe(insertDelivery, values))?.id;
+}
+
+/** The row, held by `lease`; undefined when it is settled or held by another attempt. */
+export const claim = (tx: TenantTx, id: string, lease: string, seconds: number) =>
+  tx.maybe(claimDelivery, [tx.tenantId, id, lease, seconds]);
+
+export const stateOf = async (tx: TenantTx, id: string) => (await tx.maybe(readState, [tx.tenantId, id]))?.state;
+
+/** Each answers whether the lease still held; if not, another attempt owns the outcome. */
+export const sent = async (tx: TenantTx, id: string, lease: string, messageId: string, secret: readonly string[]) =>
+  (await tx.run(settleSent, [tx.tenantId, id, lease, messageId, secret])) === 1;
+export const failed = async (tx: TenantTx, id: string, lease: string, error: string) =>
+  (await tx.run(settleFailed, [tx.tenantId, id, lease, error])) === 1;
+export const dead = async (tx: TenantTx, id: string, lease: string, error: string, secret: readonly string[]) =>
+  (await tx.run(settleDead, [tx.tenantId, id, lease, error, secret])) === 1;
