@@ -162,7 +162,7 @@ async function main() {
   const session = await call<{ session_id: string; url?: string }>('POST', '/api/payments/stripe/create-session', {
     ...asStudent,
     body: { order_id: order.body.id, ui_mode: 'hosted_page' },
-    expect: 200,
+    expect: 201,
   });
   step('checkout session', session.body.session_id, { url: session.body.url });
 
