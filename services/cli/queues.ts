@@ -1,0 +1,4 @@
+import type { AnyQueueDef } from '#platform/queue/index.ts';
+
+/** Every queue of the system: `klar migrate` makes them. A module adds the ones of its `jobs.ts`. */
+export const allQueues: readonly AnyQueueDef[] = [];

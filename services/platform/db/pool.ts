@@ -1,0 +1,195 @@
+import pg from 'pg';
+import type { Logger } from '#platform/log/index.ts';
+import type { Metrics } from '#platform/metrics/index.ts';
+import { acquireError } from './errors.ts';
+import { typeParsers } from './type-parsers.ts';
+
+/** A connection URL, or where to get it: asked again for every new connection, so rotated credentials are picked up. */
+export type UrlSource = string | (() => string | Promise<string>);
+
+export interface PoolInput {
+  url: UrlSource;
+  role: string;
+  poolSize: number;
+  appName: string;
+  log?: Logger | undefined;
+  metrics?: Metrics | undefined;
+  /** How long a transaction waits for a connection before it is refused as busy. */
+  acquireTimeoutMs: number;
+  /** A statement unanswered for so long means a dead peer: the connection is dropped. */
+  answerTimeoutMs: number;
+}
+
+export type PoolClient = pg.PoolClient & { processID: number; secretKey: number; klarUrl?: string };
+
+/** While the database is away it is asked this often, so that work resumes well within 2 s of its return. */
+const PROBE_INTERVAL_MS = 250;
+
+/** Connections of one role: bounded, self-healing, aware of rotated credentials. */
+export class ConnectionPool {
+  readonly role: string;
+  readonly #input: PoolInput;
+  readonly #pool: pg.Pool;
+  #url = '';
+  #awaySince: number | undefined;
+  #probe: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(input: PoolInput) {
+    this.#input = input;
+    this.role = input.role;
+    const currentUrl = () => this.#url;
+    this.#pool = new pg.Pool({
+      max: input.poolSize,
+      connectionTimeoutMillis: input.acquireTimeoutMs,
+      idleTimeoutMillis: 60_000,
+      Client: class extends pg.Client {
+        readonly klarUrl: string;
+        constructor(config: pg.ClientConfig) {
+          const url = currentUrl();
+          super({ ...config, connectionString: url });
+          this.klarUrl = url;
+        }
+      } as never,
+      application_name: input.appName,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      query_timeout: input.answerTimeoutMs,
+      types: typeParsers as never,
+      pipeline: true,
+    } as pg.PoolConfig);
+    // Without a listener the loss of an idle connection would end the process.
+    this.#pool.on('error', (error) => this.#lost(error));
+    this.#registerGauges(input.metrics);
+  }
+
+  /** A connection for one transaction. Throws the KlarError for "busy" or "away". */
+  async acquire(): Promise<PoolClient> {
+    if (this.#closed) throw acquireError(new Error('Connection terminated: the pool is closed'));
+    try {
+      if (this.#url === '' || (typeof this.#input.url === 'function' && this.#pool.idleCount === 0))
+        await this.#readUrl();
+      const client = (await this.#pool.connect()) as PoolClient;
+      this.answered();
+      return client;
+    } catch (error) {
+      const mapped = acquireError(error);
+      if ((mapped as { code?: string }).code === 'database_unavailable') this.#lost(error);
+      throw mapped;
+    }
+  }
+
+  /** Gives a connection back; a broken one, or one made with retired credentials, is closed instead. */
+  release(client: PoolClient, broken: boolean): void {
+    client.release(broken || client.klarUrl !== this.#url);
+  }
+
+  /** The connection was lost while in use. */
+  lost(error: unknown): void {
+    this.#lost(error);
+  }
+
+  answered(): void {
+    if (this.#awaySince === undefined) return;
+    this.#input.log?.info('database is back', { role: this.role, away_ms: Math.round(this.available().awayMs) });
+    this.#awaySince = undefined;
+    clearTimeout(this.#probe);
+    this.#probe = undefined;
+  }
+
+  available(): { ok: boolean; awayMs: number } {
+    if (this.#awaySince === undefined) return { ok: true, awayMs: 0 };
+    return { ok: false, awayMs: performance.now() - this.#awaySince };
+  }
+
+  async reconnect(): Promise<void> {
+    const before = this.#url;
+    await this.#readUrl();
+    if (this.#url === before) return;
+    // Idle connections of the old login close now, the others as their transaction ends.
+    const idle: PoolClient[] = [];
+    while (this.#pool.idleCount > 0) idle.push((await this.#pool.connect()) as PoolClient);
+    for (const client of idle) this.release(client, false);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#probe);
+    await this.#pool.end();
+  }
+
+  /** Tells the server to stop what this connection is running. Resolves when the server has taken the request. */
+  async cancelRunning(client: PoolClient): Promise<void> {
+    const { host, port } = client as unknown as { host: string; port: number };
+    const connection = new pg.Connection({}) as unknown as {
+      connect(portOrPath: number | string, host?: string): void;
+      cancel(pid: number, key: number): void;
+      on(event: string, fn: () => void): void;
+      stream: { destroy(): void };
+    };
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => connection.stream.destroy(), 2_000);
+      const done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      connection.on('error', done);
+      connection.on('end', done);
+      connection.on('connect', () => connection.cancel(client.processID, client.secretKey));
+      if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+      else connection.connect(port, host);
+    });
+  }
+
+  async #readUrl(): Promise<void> {
+    const { url } = this.#input;
+    this.#url = typeof url === 'function' ? await url() : url;
+  }
+
+  #lost(error: unknown): void {
+    if (this.#closed) return;
+    if (this.#awaySince === undefined) {
+      this.#awaySince = performance.now();
+      this.#input.log?.warn('database connection lost', {
+        role: this.role,
+        error: String((error as Error)?.message ?? error),
+      });
+    }
+    this.#scheduleProbe();
+  }
+
+  #scheduleProbe(): void {
+    if (this.#probe !== undefined || this.#closed) return;
+    this.#probe = setTimeout(() => void this.#runProbe(), PROBE_INTERVAL_MS);
+    this.#probe.unref();
+  }
+
+  async #runProbe(): Promise<void> {
+    let client: PoolClient | undefined;
+    try {
+      await this.#readUrl();
+      client = (await this.#pool.connect()) as PoolClient;
+      await client.query('select 1');
+      this.#probe = undefined;
+      this.release(client, false);
+      this.answered();
+    } catch {
+      client?.release(true);
+      this.#probe = undefined;
+      if (this.#awaySince !== undefined) this.#scheduleProbe();
+    }
+  }
+
+  #registerGauges(metrics: Metrics | undefined): void {
+    if (metrics === undefined) return;
+    const gauge = metrics.gauge('klar_db_pool_connections', 'Connections of the pool by state', ['role', 'state']);
+    const update = () => {
+      gauge.set({ role: this.role, state: 'idle' }, this.#pool.idleCount);
+      gauge.set({ role: this.role, state: 'used' }, this.#pool.totalCount - this.#pool.idleCount);
+      gauge.set({ role: this.role, state: 'waiting' }, this.#pool.waitingCount);
+    };
+    for (const event of ['connect', 'acquire', 'release', 'remove'] as const) this.#pool.on(event, update);
+    update();
+  }
+}

@@ -1,0 +1,195 @@
+import type { Clock } from '#platform/clock/index.ts';
+import { commitUnknown, isConnectionLoss, sqlState } from './errors.ts';
+import type { ConnectionPool, PoolClient } from './pool.ts';
+import { type Statement, statement } from './statement.ts';
+import type { TenantTx, TxOptions, Value } from './types.ts';
+
+export interface TransactionDeps {
+  pool: ConnectionPool;
+  clock: Clock;
+  newId: (prefix: string) => string;
+  prepared: boolean;
+  /** Duration of one statement, from sending to its answer. */
+  observe: (statement: string, seconds: number) => void;
+}
+
+const setTenant = statement('db.set_tenant', `select set_config('app.tenant_id', $1, true)`);
+const setTimeoutStatement = statement('db.set_statement_timeout', `select set_config('statement_timeout', $1, true)`);
+
+const ignore = () => {};
+
+interface Result {
+  rows: unknown[];
+  rowCount: number | null;
+  command: string;
+}
+
+/** One attempt at one transaction on one connection. */
+export class Transaction {
+  readonly #deps: TransactionDeps;
+  readonly #client: PoolClient;
+  readonly #options: TxOptions;
+  readonly #outstanding = new Set<Promise<unknown>>();
+  readonly afterCommit: (() => void)[] = [];
+  #firstError: unknown;
+  #open = true;
+  #canceling: Promise<void> | undefined;
+  #connectionLost = false;
+
+  constructor(deps: TransactionDeps, client: PoolClient, options: TxOptions) {
+    this.#deps = deps;
+    this.#client = client;
+    this.#options = options;
+  }
+
+  /** The connection must not be used again. */
+  get broken(): boolean {
+    return this.#connectionLost || this.#canceling !== undefined;
+  }
+
+  /** Runs `fn` between BEGIN and COMMIT. Throws the first error of the transaction, whichever promise was awaited. */
+  async run<T>(tenantId: string | undefined, fn: (tx: TenantTx) => Promise<T>): Promise<T> {
+    const { signal } = this.#options;
+    const onAbort = () => this.#abort();
+    const onLost = (error: unknown) => this.#fail(error);
+    this.#client.on('error', onLost);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    // Everything issued before the next tick leaves in one write: BEGIN, the tenant, and the first statements of fn.
+    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } })
+      .connection;
+    stream.cork();
+    process.nextTick(() => stream.uncork());
+    try {
+      this.#send(undefined, this.#begin());
+      if (this.#options.statementTimeoutMs !== undefined) {
+        this.#send(setTimeoutStatement, setTimeoutStatement.text, [String(this.#options.statementTimeoutMs)]);
+      }
+      if (tenantId !== undefined) this.#send(setTenant, setTenant.text, [tenantId]);
+      const value = await fn(this.#handle(tenantId));
+      await this.#settle();
+      if (this.#firstError !== undefined) throw this.#firstError;
+      signal?.throwIfAborted();
+      this.#open = false;
+      await this.#commit();
+      return value;
+    } catch (error) {
+      this.#open = false;
+      await this.#settle();
+      await this.#rollback();
+      if (signal?.aborted) throw signal.reason;
+      // A statement that failed first explains the later ones (25P02) and any error fn made of them.
+      throw this.#explains(error) ? this.#firstError : error;
+    } finally {
+      this.#open = false;
+      signal?.removeEventListener('abort', onAbort);
+      this.#client.off('error', onLost);
+    }
+  }
+
+  #explains(error: unknown): boolean {
+    return this.#firstError !== undefined && (isConnectionLoss(error) || sqlState(error) === '25P02');
+  }
+
+  #begin(): string {
+    const { isolation, readOnly } = this.#options;
+    return `BEGIN${isolation === undefined ? '' : ` ISOLATION LEVEL ${isolation}`}${readOnly ? ' READ ONLY' : ''}`;
+  }
+
+  #handle(tenantId: string | undefined): TenantTx {
+    const { clock, newId } = this.#deps;
+    const execute = (s: Statement, values?: readonly Value[]): Promise<Result> => {
+      if (!this.#open) return Promise.reject(new Error(`transaction used after its end (${s.name})`));
+      if (this.#options.signal?.aborted) return Promise.reject(this.#options.signal.reason);
+      return this.#send(s, s.text, values);
+    };
+    const few = async (s: Statement, values: readonly Value[] | undefined, least: number): Promise<unknown> => {
+      const { rows } = await execute(s, values);
+      if (rows.length > 1 || rows.length < least) throw new Error(`${s.name} returned ${rows.length} rows`);
+      return rows[0];
+    };
+    const handled = <T>(promise: Promise<T>): Promise<T> => {
+      // A caller that awaits only the first of several statements must not crash the process with the others' errors.
+      promise.catch(ignore);
+      return promise;
+    };
+    const tx: Omit<TenantTx, symbol> = {
+      tenantId: tenantId as string,
+      signal: this.#options.signal,
+      rows: (s, values) => handled(execute(s as Statement, values).then((result) => result.rows as never)),
+      one: (s, values) => handled(few(s as Statement, values, 1) as Promise<never>),
+      maybe: (s, values) => handled(few(s as Statement, values, 0) as Promise<never>),
+      run: (s, values) => handled(execute(s, values).then((result) => result.rowCount ?? 0)),
+      now: () => clock.now(),
+      newId,
+      afterCommit: (hook) => void this.afterCommit.push(hook),
+    };
+    return tx as TenantTx;
+  }
+
+  #send(s: Statement | undefined, text: string, values?: readonly Value[]): Promise<Result> {
+    const started = performance.now();
+    const query =
+      s === undefined
+        ? { text }
+        : { text, values: [...(values ?? [])], ...(this.#deps.prepared ? { name: s.preparedName } : {}) };
+    const answer: Promise<Result> = (this.#client.query(query) as Promise<Result>).then(
+      (result) => {
+        if (s !== undefined) this.#deps.observe(s.name, (performance.now() - started) / 1_000);
+        return result;
+      },
+      (error: unknown) => {
+        if (s !== undefined) this.#deps.observe(s.name, (performance.now() - started) / 1_000);
+        this.#fail(error);
+        // Statements behind the failed one only say 25P02; the first error is the one to report.
+        throw this.#explains(error) ? this.#firstError : error;
+      },
+    );
+    this.#outstanding.add(answer);
+    answer.catch(ignore).finally(() => this.#outstanding.delete(answer));
+    return answer;
+  }
+
+  #fail(error: unknown): void {
+    this.#firstError ??= error;
+    if (isConnectionLoss(error)) {
+      this.#connectionLost = true;
+      this.#deps.pool.lost(error);
+    }
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#outstanding.size > 0) await Promise.allSettled(this.#outstanding);
+  }
+
+  async #commit(): Promise<void> {
+    let result: Result;
+    try {
+      result = (await this.#client.query('COMMIT')) as unknown as Result;
+    } catch (error) {
+      // An ERROR with a SQLSTATE (a deferred constraint, a serialization failure) is an answer: not committed.
+      // Anything else, or a FATAL that ended the session, is no answer.
+      if (sqlState(error) !== undefined && !isConnectionLoss(error)) throw error;
+      this.#connectionLost = true;
+      this.#deps.pool.lost(error);
+      throw commitUnknown(error);
+    }
+    if (result.command !== 'COMMIT') throw this.#firstError ?? new Error(`COMMIT answered ${result.command}`);
+  }
+
+  async #rollback(): Promise<void> {
+    if (this.#canceling !== undefined) await this.#canceling;
+    if (this.broken) return;
+    try {
+      await this.#client.query('ROLLBACK');
+    } catch (error) {
+      this.#connectionLost = true;
+      if (isConnectionLoss(error)) this.#deps.pool.lost(error);
+    }
+  }
+
+  #abort(): void {
+    if (!this.#open || this.#outstanding.size === 0) return;
+    // The connection is dropped afterwards: a cancel that arrives late must not hit the next user's statement.
+    this.#canceling ??= this.#deps.pool.cancelRunning(this.#client);
+  }
+}

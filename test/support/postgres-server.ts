@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../services/all-in-one/embedded-postgres.ts';
+
+export interface TestServer {
+  superuserUrl: string;
+  port: number;
+  /** kill -9 of the postmaster, as in a crash; `start` recovers. */
+  kill9(): Promise<void>;
+  stop(mode?: 'fast' | 'immediate'): Promise<void>;
+  /** Starts again on the same port and data. */
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Debian's PostgreSQL, for instance, instead of the embedded one. */
+const binDir = process.env.KLAR_TEST_POSTGRES_BIN;
+
+/**
+ * A PostgreSQL of the test's own, on a free port, in a temporary folder.
+ * @param durable with fsync, for tests that crash it
+ */
+export async function startOwnPostgres({
+  durable = true,
+  settings = {},
+}: {
+  durable?: boolean;
+  settings?: Record<string, string>;
+} = {}): Promise<TestServer> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'klar-test-'));
+  await chmod(folder, 0o755);
+  const fast: Record<string, string> = durable
+    ? {}
+    : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+  const start = (port?: number): Promise<EmbeddedPostgres> =>
+    startEmbeddedPostgres({
+      dataDir: path.join(folder, 'pg'),
+      binDir,
+      port,
+      settings: { max_connections: '200', shared_buffers: '64MB', ...fast, ...settings },
+    });
+  let server = await start();
+  const { port, superuserUrl } = server;
+  return {
+    superuserUrl,
+    port,
+    kill9: () => server.kill9(),
+    stop: (mode = 'fast') => server.stop(mode),
+    start: async () => {
+      server = await start(port);
+    },
+    close: async () => {
+      await server.stop('immediate');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A name for a database of one test file. */
+export const databaseName = (prefix: string) => `${prefix}_${randomBytes(6).toString('hex')}`;
