@@ -51,6 +51,10 @@ export const AUDIT_ACTIONS = {
   'orders.fulfil': 'What an order bought was handed over.',
   'orders.fail': 'An order failed.',
   'orders.expire': 'An order expired unpaid.',
+  'orders.cancel': 'An order was canceled before it was paid.',
+  'orders.reopen': 'An order waits for a payment again.',
+  'orders.refund': 'Money of an order went back.',
+  'orders.dispute': 'The money of an order is disputed.',
 
   'payments.create_session': 'A payment session was opened at the provider.',
   'payments.expire_session': 'A payment session was expired at the provider.',
