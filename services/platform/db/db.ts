@@ -2,10 +2,11 @@ import { type Clock, systemClock } from '#platform/clock/index.ts';
 import { newId as makeId } from '#platform/ids/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
-import { isConnectionLoss, isContention, transactionError } from './errors.ts';
+import { commitUnknown, isConnectionLoss, isContention, transactionError } from './errors.ts';
 import { ConnectionPool, type UrlSource } from './pool.ts';
+import type { Statement } from './statement.ts';
 import { Transaction, type TransactionDeps } from './transaction.ts';
-import type { Db, TenantTx, Tx, TxOptions } from './types.ts';
+import type { Db, TenantTx, Tx, TxOptions, Value } from './types.ts';
 
 export interface DbInput {
   /** Connection URL, or a function asked before every new connection (rotated credentials). */
@@ -74,6 +75,8 @@ export function createDb(input: DbInput): Db {
     const client = await pool.acquire();
     const transaction = new Transaction(deps, client, options);
     try {
+      // The caller may have gone away while waiting for the connection.
+      options.signal?.throwIfAborted();
       const value = await transaction.run(tenantId, fn);
       for (const hook of transaction.afterCommit) runHook(hook);
       return value;
@@ -90,19 +93,41 @@ export function createDb(input: DbInput): Db {
     }
   }
 
+  async function executeOnce(s: Statement, values: readonly Value[]): Promise<number> {
+    const client = await pool.acquire();
+    const started = performance.now();
+    let broken = false;
+    try {
+      const name = deps.prepared ? { name: s.preparedName } : {};
+      return (await client.query({ text: s.text, values: [...values], ...name })).rowCount ?? 0;
+    } catch (error) {
+      broken = isConnectionLoss(error);
+      if (!broken) throw error;
+      pool.lost(error);
+      throw commitUnknown(error);
+    } finally {
+      deps.observe(s.name, (performance.now() - started) / 1_000);
+      pool.release(client, broken);
+    }
+  }
+
   async function run<T>(
     tenantId: string | undefined,
     fn: (tx: TenantTx) => Promise<T>,
     options: TxOptions = {},
   ): Promise<T> {
+    return again(() => attempt(tenantId, fn, options), options);
+  }
+
+  async function again<T>(work: () => Promise<T>, options: TxOptions): Promise<T> {
     const retries = options.retries ?? DEFAULT_RETRIES;
     for (let tries = 0; ; tries += 1) {
       try {
-        return await attempt(tenantId, fn, options);
+        return await work();
       } catch (error) {
         const contention = isContention(error);
-        const again = (contention || isConnectionLoss(error)) && tries < retries && !options.signal?.aborted;
-        if (!again) throw transactionError(error);
+        const repeat = (contention || isConnectionLoss(error)) && tries < retries && !options.signal?.aborted;
+        if (!repeat) throw transactionError(error);
         retried?.inc({ role, reason: contention ? 'contention' : 'connection' });
         // Full jitter, or the same two transactions would meet again.
         await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_BASE_MS * 2 ** tries));
@@ -117,6 +142,7 @@ export function createDb(input: DbInput): Db {
       if (!TENANT_ID.test(tenantId)) return Promise.reject(new TypeError('withTenantTx needs a tenant id'));
       return run(tenantId, fn, options);
     },
+    execute: (s, values = []) => again(() => executeOnce(s, values), {}),
     available: () => pool.available(),
     reconnect: () => pool.reconnect(),
     close: () => pool.close(),

@@ -1,5 +1,6 @@
+export { byteaArray } from './bytea-array.ts';
 export { createDb, type DbInput } from './db.ts';
-export { isCheckViolation, isConnectionLoss, isForeignKeyViolation, isUniqueViolation } from './errors.ts';
+export { isCheckViolation, isConnectionLoss, isForeignKeyViolation, isUniqueViolation, sqlState } from './errors.ts';
 export { type MigrateInput, type MigrationClient, MigrationError, migrate, newestMigration } from './migrate.ts';
 export type { UrlSource } from './pool.ts';
 export { GROUP_ROLES, type GroupRole, LOGIN_ROLES, type LoginRole, OWNER_ROLE, RUN_TIME_ROLES } from './role-names.ts';

@@ -60,6 +60,8 @@ export class ConnectionPool {
     } as pg.PoolConfig);
     // Without a listener the loss of an idle connection would end the process.
     this.#pool.on('error', (error) => this.#lost(error));
+    // The pool listens only while a client is idle; the error of one in use reaches its statements as well.
+    this.#pool.on('connect', (client) => client.on('error', () => {}));
     this.#registerGauges(input.metrics);
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '#platform/clock/index.ts';
-import { commitUnknown, isConnectionLoss, sqlState } from './errors.ts';
+import { commitUnknown, isConnectionLoss, isContention, sqlState } from './errors.ts';
 import type { ConnectionPool, PoolClient } from './pool.ts';
 import { type Statement, statement } from './statement.ts';
 import type { TenantTx, TxOptions, Value } from './types.ts';
@@ -51,7 +51,11 @@ export class Transaction {
   async run<T>(tenantId: string | undefined, fn: (tx: TenantTx) => Promise<T>): Promise<T> {
     const { signal } = this.#options;
     const onAbort = () => this.#abort();
-    const onLost = (error: unknown) => this.#fail(error);
+    // The connection may break while fn is busy elsewhere and no statement is there to hear of it.
+    const onLost = (error: unknown) => {
+      this.#connectionLost = true;
+      this.#fail(error);
+    };
     this.#client.on('error', onLost);
     signal?.addEventListener('abort', onAbort, { once: true });
     // Everything issued before the next tick leaves in one write: BEGIN, the tenant, and the first statements of fn.
@@ -77,8 +81,7 @@ export class Transaction {
       await this.#settle();
       await this.#rollback();
       if (signal?.aborted) throw signal.reason;
-      // A statement that failed first explains the later ones (25P02) and any error fn made of them.
-      throw this.#explains(error) ? this.#firstError : error;
+      throw this.#outranks(error) ? this.#firstError : error;
     } finally {
       this.#open = false;
       signal?.removeEventListener('abort', onAbort);
@@ -86,8 +89,14 @@ export class Transaction {
     }
   }
 
-  #explains(error: unknown): boolean {
-    return this.#firstError !== undefined && (isConnectionLoss(error) || sqlState(error) === '25P02');
+  /**
+   * Whether the first error is the one to report. Statements behind a failed one only say 25P02 or that the
+   * connection is gone; and what the transaction is run again for must not hide behind an error that fn made of it.
+   */
+  #outranks(error: unknown): boolean {
+    const first = this.#firstError;
+    if (first === undefined) return false;
+    return isContention(first) || isConnectionLoss(first) || isConnectionLoss(error) || sqlState(error) === '25P02';
   }
 
   #begin(): string {
@@ -140,8 +149,7 @@ export class Transaction {
       (error: unknown) => {
         if (s !== undefined) this.#deps.observe(s.name, (performance.now() - started) / 1_000);
         this.#fail(error);
-        // Statements behind the failed one only say 25P02; the first error is the one to report.
-        throw this.#explains(error) ? this.#firstError : error;
+        throw this.#outranks(error) ? this.#firstError : error;
       },
     );
     this.#outstanding.add(answer);

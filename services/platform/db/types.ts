@@ -60,6 +60,14 @@ export interface Db {
   withTx<T>(fn: (tx: Tx) => Promise<T>, options?: TxOptions): Promise<T>;
   /** As `withTx`, limited to one tenant: BEGIN, the tenant and the first statements of `fn` go in one flight. */
   withTenantTx<T>(tenantId: string, fn: (tx: TenantTx) => Promise<T>, options?: TxOptions): Promise<T>;
+  /**
+   * One statement that commits by itself, without BEGIN and COMMIT: for statements that need no tenant and no company,
+   * where each flight counts. Run again after a deadlock; after a lost connection its outcome is unknown, so it must
+   * be safe to repeat.
+   * @returns the number of rows affected
+   * @throws KlarError as `withTx`
+   */
+  execute(statement: Statement, values?: readonly Value[]): Promise<number>;
   /** Whether the database answered when last asked, and for how long it has not. */
   available(): { ok: boolean; awayMs: number };
   /** Reads the URL again and retires connections made with the old one as they come back (rotated credentials). */
