@@ -1,0 +1,68 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Readiness } from '#platform/lifecycle/index.ts';
+import type { Logger } from '#platform/log/index.ts';
+import type { Metrics } from '#platform/metrics/index.ts';
+
+export type AdminInput = {
+  /** 0 for any free port. */
+  port: number;
+  host?: string | undefined;
+  metrics: Metrics;
+  readiness: () => Promise<Readiness>;
+  /** Image digest, commit, flag set and secret generations that are live here; never a secret's value. */
+  version: () => object | Promise<object>;
+  log: Logger;
+};
+
+/**
+ * The admin port, never on the ingress: `/livez` only says that the event loop turns and never touches the database
+ * (a database that is away must not get every pod restarted), `/readyz`, `/metrics` (Prometheus), `/versionz`.
+ */
+export async function startAdminServer(input: AdminInput): Promise<{ port: number; close(): Promise<void> }> {
+  const routes: Record<string, () => Promise<{ status: number; type: string; body: string }>> = {
+    '/livez': async () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),
+    '/readyz': async () => {
+      const readiness = await input.readiness();
+      return json(readiness.ok ? 200 : 503, readiness);
+    },
+    '/metrics': async () => ({
+      status: 200,
+      type: input.metrics.registry.contentType,
+      body: await input.metrics.registry.metrics(),
+    }),
+    '/versionz': async () => json(200, await input.version()),
+  };
+  const server = createServer(async (request, response) => {
+    const path = (request.url ?? '/').split('?')[0] ?? '/';
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    let answer: { status: number; type: string; body: string };
+    try {
+      if (!route) answer = json(404, { code: 'not_found', paths: Object.keys(routes) });
+      else if (request.method !== 'GET' && request.method !== 'HEAD')
+        answer = json(405, { code: 'method_not_allowed' });
+      else answer = await route();
+    } catch (error) {
+      input.log.error('admin route failed', { path, error });
+      answer = json(500, { code: 'internal' });
+    }
+    response.writeHead(answer.status, { 'content-type': answer.type, 'cache-control': 'no-store' });
+    response.end(request.method === 'HEAD' ? undefined : answer.body);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(input.port, input.host, () => resolve());
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function json(status: number, body: unknown): { status: number; type: string; body: string } {
+  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(body)}\n` };
+}

@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto';
+
+export type SecretValue = {
+  value: string;
+  /** Names a value without telling it: the `generation` file beside it, else eight hex digits of a digest. */
+  generation: string;
+};
+
+/** A secret that may change while the process runs: sign with `current()`, accept every one of `accepted()`. */
+export type Secret = {
+  readonly name: string;
+  /** @throws never: the last good value stays when a file vanishes or is broken. */
+  current(): string;
+  /** The current value first, then the previous one while a rotation soaks. */
+  accepted(): SecretValue[];
+  generation(): string;
+  readonly origin: 'file' | 'env' | 'generated';
+  /** Called after each change of the accept-set. Returns how to stop listening. */
+  onChange(fn: () => void): () => void;
+  /** Node's inspection and JSON.stringify would otherwise print the value into a log or an error. */
+  toJSON(): string;
+};
+
+export type SecretControl = { secret: Secret; replace(values: [SecretValue, ...SecretValue[]]): boolean };
+
+export function makeSecret(
+  name: string,
+  origin: Secret['origin'],
+  first: [SecretValue, ...SecretValue[]],
+): SecretControl {
+  let values = first;
+  const listeners = new Set<() => void>();
+  const secret: Secret = {
+    name,
+    origin,
+    current: () => values[0].value,
+    accepted: () => [...values],
+    generation: () => values[0].generation,
+    onChange(fn) {
+      listeners.add(fn);
+      return () => listeners.delete(fn);
+    },
+    toJSON: () => `[secret ${name}]`,
+  };
+  Object.defineProperty(secret, Symbol.for('nodejs.util.inspect.custom'), { value: secret.toJSON });
+  return {
+    secret,
+    replace(next) {
+      const same = JSON.stringify(next) === JSON.stringify(values);
+      if (same) return false;
+      values = next;
+      for (const listener of listeners) listener();
+      return true;
+    },
+  };
+}
+
+/** A secret with a fixed value, e.g. for tests. */
+export function fixedSecret(name: string, value: string, origin: Secret['origin'] = 'env'): Secret {
+  return makeSecret(name, origin, [{ value, generation: digestGeneration(name, value) }]).secret;
+}
+
+/** 32 bits: enough to tell generations apart, too few to confirm a guess of a good secret. */
+export function digestGeneration(name: string, value: string): string {
+  return createHash('sha256').update(`${name}\u0000${value}`).digest('hex').slice(0, 8);
+}
