@@ -105,9 +105,9 @@ export function inspectSettings(processName: ProcessName, env: Environment = pro
     }
     const needed = row.requiredIn === 'always' || (row.requiredIn === 'strict' && isStrict(profile));
     const complained = problems.some((p) => p.name === name);
-    // The CLI needs what the command needs; a command asks with needSecret().
-    if (needed && processName !== 'cli' && !given.has(name) && !complained)
-      problems.push(missing(name, row, secretsDir));
+    // The CLI needs what the command needs, and asks with needSecret(); all-in-one makes its secrets when it starts.
+    const exempt = processName === 'cli' || (processName === 'all-in-one' && row.secret);
+    if (needed && !exempt && !given.has(name) && !complained) problems.push(missing(name, row, secretsDir));
   }
 
   problems.push(

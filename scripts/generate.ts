@@ -1,0 +1,51 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { renderEnvExample } from '#platform/config/index.ts';
+
+/** A committed file that is made from code; CI makes it again and compares. */
+type Generated = { file: string; source: string; render: () => Promise<string> | string };
+
+/** Add a row here for each generated file. `render` must give the same bytes every time. */
+const FILES: Generated[] = [
+  { file: '.env.example', source: 'services/platform/config/spec.ts', render: renderEnvExample },
+];
+
+const HELP = `Usage: npm run generate [-- --check] [-- <file>...]
+
+Makes the committed generated files again:
+${FILES.map(({ file, source }) => `  ${file}  from ${source}`).join('\n')}
+
+  --check  write nothing; exit 1 when a file is not what the code makes
+  --help   show this
+`;
+
+const root = path.join(import.meta.dirname, '..');
+const { values, positionals } = parseArgs({
+  options: { check: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+  allowPositionals: true,
+});
+
+async function main(): Promise<number> {
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const chosen = positionals.length > 0 ? FILES.filter(({ file }) => positionals.includes(file)) : FILES;
+  let stale = 0;
+  for (const { file, source, render } of chosen) {
+    const text = await render();
+    const committed = await readFile(path.join(root, file), 'utf8').catch(() => undefined);
+    if (committed === text) continue;
+    if (values.check) {
+      stale += 1;
+      process.stderr.write(`${file} is not what ${source} makes; run: npm run generate\n`);
+    } else {
+      await writeFile(path.join(root, file), text);
+      process.stdout.write(`${file} written\n`);
+    }
+  }
+  return stale > 0 ? 1 : 0;
+}
+
+process.exitCode = await main();
