@@ -4,6 +4,7 @@ import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 import { commitUnknown, isConnectionLoss, isContention, transactionError } from './errors.ts';
 import { ConnectionPool, type UrlSource } from './pool.ts';
+import { registerSqlExecutor } from './sql-executor.ts';
 import type { Statement } from './statement.ts';
 import { Transaction, type TransactionDeps } from './transaction.ts';
 import type { Db, TenantTx, Tx, TxOptions, Value } from './types.ts';
@@ -135,7 +136,24 @@ export function createDb(input: DbInput): Db {
     }
   }
 
-  return {
+  async function executeSql(text: string, values?: unknown[]): Promise<{ rows: never[] }> {
+    const client = await pool.acquire();
+    let broken = false;
+    try {
+      const result: unknown = await client.query(values === undefined ? { text } : { text, values });
+      // Several statements in one text give several results; the last one speaks.
+      return (Array.isArray(result) ? result.at(-1) : result) as { rows: never[] };
+    } catch (error) {
+      // A multi-statement text may have failed between its own BEGIN and COMMIT.
+      broken = true;
+      if (isConnectionLoss(error)) pool.lost(error);
+      throw error;
+    } finally {
+      pool.release(client, broken);
+    }
+  }
+
+  const db: Db = {
     role,
     withTx: (fn, options) => run(undefined, fn as (tx: Tx) => Promise<never>, options),
     withTenantTx: (tenantId, fn, options) => {
@@ -147,4 +165,6 @@ export function createDb(input: DbInput): Db {
     reconnect: () => pool.reconnect(),
     close: () => pool.close(),
   };
+  registerSqlExecutor(db, { executeSql });
+  return db;
 }

@@ -5,5 +5,7 @@ export { type MigrateInput, type MigrationClient, MigrationError, migrate, newes
 export type { UrlSource } from './pool.ts';
 export { GROUP_ROLES, type GroupRole, LOGIN_ROLES, type LoginRole, OWNER_ROLE, RUN_TIME_ROLES } from './role-names.ts';
 export { type EnsureRolesInput, ensureRoles } from './roles.ts';
+export { type SqlExecutor, sqlExecutor } from './sql-executor.ts';
 export { type Statement, statement } from './statement.ts';
 export type { Db, TenantTx, Tx, TxOptions, Value } from './types.ts';
+export { databaseReadiness, MINIMUM_SCHEMA } from './readiness.ts';

@@ -7,12 +7,12 @@ export const QUEUE_SCHEMA = 'pgboss';
 
 /**
  * What each role may do with the queue. `klar_api` only enqueues: it reads the queue list and the id of what it
- * inserted, never a payload. A worker fetches, settles and deletes. Operators look.
+ * inserted and the states it counts, never a payload. A worker fetches, settles and deletes. Operators look.
  */
 const GRANTS = `
   grant select on pgboss.version, pgboss.queue to klar_api, klar_worker, klar_ops;
   grant insert on pgboss.job, pgboss.job_common to klar_api;
-  grant select (id, start_after) on pgboss.job, pgboss.job_common to klar_api;
+  grant select (id, name, state, start_after) on pgboss.job, pgboss.job_common to klar_api;
   grant execute on function pgboss.job_now() to klar_api, klar_worker, klar_ops;
   grant select, insert, update, delete on all tables in schema pgboss to klar_worker;
   grant select on all tables in schema pgboss to klar_ops;

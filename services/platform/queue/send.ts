@@ -1,8 +1,10 @@
 import { PgBoss } from 'pg-boss';
 import bossPackage from 'pg-boss/package.json' with { type: 'json' };
 import { type Statement, statement, type Tx } from '#platform/db/index.ts';
+import { currentRequestId } from '#platform/log/index.ts';
 import { type AnyQueueDef, declaredQueues, type QueueDef, queueByName } from './define.ts';
 import { QUEUE_SCHEMA } from './migrate-queues.ts';
+import { wake } from './wake.ts';
 
 export interface SendOptions {
   /** With policy `short` or `exclusive`: at most one such job with this key. */
@@ -23,9 +25,9 @@ export async function send<P>(
   payload: P,
   options: SendOptions = {},
 ): Promise<string | null> {
-  const data = queue.schema.parse(payload) as object;
+  const job: Job = { payload: queue.schema.parse(payload), request_id: currentRequestId() };
   const boss = await sender();
-  const id = await boss.send(queue.name, data, {
+  const id = await boss.send(queue.name, job, {
     ...(options.singletonKey === undefined ? {} : { singletonKey: options.singletonKey }),
     ...(options.startAfter === undefined ? {} : { startAfter: options.startAfter }),
     db: { executeSql: async (text, values) => ({ rows: await tx.rows(insertStatement(queue.name, text), values) }) },
@@ -33,7 +35,14 @@ export async function send<P>(
   // The insert joins the queue's row, so a queue nobody made would swallow the job without a word.
   if (id === null && options.singletonKey === undefined)
     throw new Error(`queue ${queue.name} does not exist: run klar migrate`);
+  if (id !== null && (options.startAfter?.getTime() ?? 0) <= tx.now().getTime()) tx.afterCommit(() => wake(queue.name));
   return id;
+}
+
+/** What is stored: the payload, and the request it came from, so that one id runs through the logs of both. */
+export interface Job {
+  payload: unknown;
+  request_id: string | undefined;
 }
 
 const statements = new Map<string, Statement<never>>();

@@ -1,0 +1,32 @@
+import type { CheckResult, Lifecycle } from '#platform/lifecycle/index.ts';
+import { statement } from './statement.ts';
+import type { Db } from './types.ts';
+
+/**
+ * The lowest `ops.schema_version()` this build can work with. Raise it together with code that reads something a new
+ * migration made, never to "newest": a pod of the release before must stay ready on the schema of the next.
+ */
+export const MINIMUM_SCHEMA = 70;
+
+/** A restart of PostgreSQL takes seconds; a pod taken out for it would only add its own start to the outage. */
+const AWAY_LIMIT_MS = 30_000;
+
+const schemaVersion = statement<{ version: number }>('db.schema_version', 'select ops.schema_version() as version');
+
+/** Adds the readiness checks of a process that needs the database: the schema is new enough, and it is not away. */
+export function databaseReadiness(lifecycle: Lifecycle, db: Db, minimum = MINIMUM_SCHEMA): void {
+  let seen = 0;
+  lifecycle.ready('schema', async (): Promise<CheckResult> => {
+    // The schema only grows, so one good answer is enough; asking again would make a full pool look like "not ready".
+    if (seen < minimum) seen = (await db.withTx((tx) => tx.one(schemaVersion))).version;
+    return seen >= minimum
+      ? { ok: true }
+      : { ok: false, detail: `schema ${seen}, needed ${minimum}: run klar migrate` };
+  });
+  lifecycle.ready('database', (): CheckResult => {
+    const { ok, awayMs } = db.available();
+    return ok || awayMs <= AWAY_LIMIT_MS
+      ? { ok: true }
+      : { ok: false, detail: `away for ${Math.round(awayMs / 1_000)} s` };
+  });
+}
