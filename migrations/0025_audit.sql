@@ -30,4 +30,4 @@ create index audit_pending_order on app.audit_pending (tenant_id, seq);
 
 -- Column by column: created_at, xact and seq cannot be forged because nobody may write them.
 grant insert (tenant_id, id, action, actor_kind, actor_id, object_type, object_id, details, request_id)
-  on app.audit_pending to klar_api, klar_worker, klar_ops, klar_cleanup, klar_controller;
+  on app.audit_pending to klar_api, klar_worker, klar_ops, klar_cleanup;

@@ -35,6 +35,6 @@ create index notification_deliveries_unfinished on app.notification_deliveries (
 -- Who only asks for messages cannot read them back: they hold links that log people in.
 -- (SELECT on the two columns is what ON CONFLICT and RETURNING need.)
 grant insert (tenant_id, id, dedupe_key, template, to_email, to_name, person_id, data)
-  on app.notification_deliveries to klar_api, klar_ops;
-grant select (tenant_id, id, dedupe_key) on app.notification_deliveries to klar_api, klar_ops;
+  on app.notification_deliveries to klar_api;
+grant select (tenant_id, id, dedupe_key) on app.notification_deliveries to klar_api;
 grant select, insert, update on app.notification_deliveries to klar_worker;

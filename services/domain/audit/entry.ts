@@ -12,6 +12,8 @@ export type Actor =
 
 /** One thing that happened. `details` is small, JSON, and holds no secret: it is kept for years. */
 export interface AuditEntry {
+  /** For a relay that may repeat itself: the same id is written once. A new one when absent. */
+  id?: string;
   action: AuditAction;
   actor: Actor;
   /** What it was done to; `type` is the singular noun ('order'), `id` our id. */

@@ -10,7 +10,7 @@ import * as store from './store.ts';
  */
 export async function append(tx: TenantTx, entry: AuditEntry): Promise<void> {
   await store.insert(tx, {
-    id: tx.newId('aud'),
+    id: entry.id ?? tx.newId('aud'),
     action: entry.action,
     actorKind: entry.actor.kind,
     actorId: entry.actor.id,

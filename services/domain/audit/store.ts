@@ -16,7 +16,8 @@ const insertPending = statement(
   'audit.insert_pending',
   `insert into app.audit_pending
      (tenant_id, id, action, actor_kind, actor_id, object_type, object_id, details, request_id)
-   values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)`,
+   values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)
+   on conflict do nothing`,
 );
 
 export async function insert(tx: TenantTx, row: PendingRow): Promise<void> {

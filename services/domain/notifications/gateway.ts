@@ -12,6 +12,5 @@ export interface Mailer {
   /** Address in the From header. */
   readonly from: string;
   /** Resolves when the server has accepted the message; rejects with nodemailer's error otherwise. */
-  send(mail: Mail): Promise<void>;
-  close(): void;
+  send(mail: Mail, signal: AbortSignal): Promise<void>;
 }

@@ -1,4 +1,6 @@
 export { isAddress, isDisplayName } from './address.ts';
-export { deliver } from './jobs.ts';
+export type { Mail, Mailer } from './gateway.ts';
+export { createDeliverHandler, type DeliverPayload, deliver } from './jobs.ts';
 export { type Notification, notify } from './service.ts';
+export { createSmtpMailer } from './smtp.ts';
 export { TEMPLATES, type TemplateName, type TemplateVariables } from './templates.ts';

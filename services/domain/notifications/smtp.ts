@@ -1,27 +1,23 @@
-import { createTransport, type Transporter } from 'nodemailer';
+import { createTransport } from 'nodemailer';
 import type { Mail, Mailer } from './gateway.ts';
 
-/**
- * One attempt may take this long in its parts; together they must stay below the lease of a delivery
- * (`LEASE_SECONDS`), or a second worker would start while the first still talks.
- */
+/** No answer for so long, at each step. */
 const TIMEOUTS_MS = { dnsTimeout: 10_000, connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 20_000 };
+/** All steps together: below the lease of a delivery, or a second worker would start while the first still talks. */
 const TOTAL_MS = 60_000;
 
 interface SmtpInput {
-  /** `smtp://user:password@host:port` or `smtps://...`; a function is asked for every connection (rotated passwords). */
-  url: string | (() => string);
+  /** `smtp://user:password@host:port` or `smtps://...`; asked for every message, so that a rotated password counts. */
+  url: () => string;
   /** `Klar <no-reply@example.com>` */
   from: string;
 }
 
-/** A mailer on SMTP. Opens a connection per message: mails are few, and a kept connection is one that half-opens. */
-export function createSmtpMailer(input: SmtpInput): Mailer {
-  const url = () => (typeof input.url === 'string' ? input.url : input.url());
-  const open = new Set<Transporter>();
+/** A mailer on SMTP. One connection a message: mails are few, and a connection that is kept is one that half-opens. */
+export function createSmtpMailer({ url, from }: SmtpInput): Mailer {
   return {
-    from: input.from,
-    async send(mail: Mail): Promise<void> {
+    from,
+    async send(mail: Mail, signal: AbortSignal): Promise<void> {
       const transport = createTransport({
         url: url(),
         ...TIMEOUTS_MS,
@@ -29,27 +25,21 @@ export function createSmtpMailer(input: SmtpInput): Mailer {
         disableFileAccess: true,
         disableUrlAccess: true,
       });
-      open.add(transport);
-      const late = setTimeout(() => transport.close(), TOTAL_MS);
       try {
         await transport.sendMail({
-          from: input.from,
+          from,
           to: mail.to,
           subject: mail.subject,
           text: mail.text,
           html: mail.html,
           messageId: mail.messageId,
-          // RFC 3834: holiday answers to these help nobody.
+          // RFC 3834: automatic answers to these help nobody.
           headers: { 'Auto-Submitted': 'auto-generated' },
+          signal: AbortSignal.any([signal, AbortSignal.timeout(TOTAL_MS)]),
         });
       } finally {
-        clearTimeout(late);
-        open.delete(transport);
         transport.close();
       }
-    },
-    close() {
-      for (const transport of open) transport.close();
     },
   };
 }

@@ -39,9 +39,10 @@ const claimDelivery = statement<ClaimedDelivery>(
    returning id, template, to_email as "toEmail", to_name as "toName", data, attempts`,
 );
 
-const readState = statement<{ state: string }>(
-  'notifications.read_state',
-  `select state from app.notification_deliveries where tenant_id = $1 and id = $2`,
+const readLease = statement<{ leaseUntil: Date }>(
+  'notifications.read_lease',
+  `select lease_until as "leaseUntil" from app.notification_deliveries
+    where tenant_id = $1 and id = $2 and state = 'sending'`,
 );
 
 const settleSent = statement(
@@ -77,7 +78,8 @@ export async function insert(tx: TenantTx, row: NewDelivery): Promise<string | u
 export const claim = (tx: TenantTx, id: string, lease: string, seconds: number) =>
   tx.maybe(claimDelivery, [tx.tenantId, id, lease, seconds]);
 
-export const stateOf = async (tx: TenantTx, id: string) => (await tx.maybe(readState, [tx.tenantId, id]))?.state;
+/** When the attempt that holds the row must be over; undefined when none does. */
+export const leaseEnd = async (tx: TenantTx, id: string) => (await tx.maybe(readLease, [tx.tenantId, id]))?.leaseUntil;
 
 /** Each answers whether the lease still held; if not, another attempt owns the outcome. */
 export const sent = async (tx: TenantTx, id: string, lease: string, messageId: string, secret: readonly string[]) =>
