@@ -25,10 +25,10 @@ export const ACCEPTED_STATES = {
 /** A replay of the same event within this time is skipped: a nervous second call must not double the load. */
 export const REPLAY_COOLDOWN_S = 30;
 
-/** Failed attempts before an event is dead: with the backoff below about 16 hours, longer than most outages. */
-export const MAX_ATTEMPTS = 16;
+/** Failed attempts before an event is dead: with the backoff below about ten hours, longer than most outages. */
+export const MAX_ATTEMPTS = 20;
 
-/** Looks for the tenant of an event before it is unmatched: about 20 minutes, as a mapping follows its object by seconds. */
+/** Looks for the tenant of an event before it is unmatched: about six minutes, as a mapping follows its object by seconds. */
 export const MAX_ROUTE_ATTEMPTS = 10;
 
 const BASE_MS = 1_000;
@@ -45,6 +45,10 @@ export function backoffMs(attempt: number, random: number): number {
 }
 
 /** Where a failed attempt leads. */
-export function afterFailure(attempt: number, random: number, max = MAX_ATTEMPTS): { state: 'ready' | 'dead'; delayMs: number } {
+export function afterFailure(
+  attempt: number,
+  random: number,
+  max = MAX_ATTEMPTS,
+): { state: 'ready' | 'dead'; delayMs: number } {
   return attempt >= max ? { state: 'dead', delayMs: 0 } : { state: 'ready', delayMs: backoffMs(attempt, random) };
 }

@@ -1,3 +1,8 @@
 /** The inbox of provider events and the map from provider objects to tenants. See README.md. */
+export { EVENT_STATES, type EventState, MAX_ATTEMPTS, REPLAY_COOLDOWN_S } from './event.ts';
 export type { ApplyOutcome, EventHandler, InboxEvent, PrepareContext } from './handler.ts';
 export { eventHandler, PermanentEventError } from './handler.ts';
+export { type Claimed, createInbox, type HandleOutcome, type Inbox, type InboxInput } from './inbox.ts';
+export { mapProviderObject } from './objects.ts';
+export { heartbeats, type InboxNumbers } from './store/health.ts';
+export { compareKeys, insertNewEvents, type NewEvent } from './store/insert.ts';
