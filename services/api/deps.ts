@@ -1,11 +1,20 @@
 import type { Actor } from '#domain/audit/index.ts';
 import type { Identity } from '#domain/identity/index.ts';
 import type { Payments } from '#domain/payments/index.ts';
-import type { Permission, Principal, Role } from '#domain/tenancy/index.ts';
+import type {
+  ApiKeyPrincipal,
+  Grant,
+  Permission,
+  PersonPrincipal,
+  PlatformPermission,
+  PlatformPrincipal,
+  Tenancy,
+} from '#domain/tenancy/index.ts';
 import type { Clock } from '#platform/clock/index.ts';
 import type { Settings } from '#platform/config/index.ts';
 import type { Db } from '#platform/db/index.ts';
 import { routeFor } from '#platform/http/index.ts';
+import type { Readiness } from '#platform/lifecycle/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 
@@ -17,24 +26,25 @@ export interface ApiDeps {
   clock: Clock;
   /** As klar_api. */
   db: Db;
-  /** better-auth, tokens, second factor; holds its own pool as klar_auth. */
+  /** People, sessions, tokens; holds its own pool as klar_auth. */
   identity: Identity;
+  /** Finding the tenant, knowing API keys and platform administrators, entering a school. */
+  tenancy: Tenancy;
   /** Checkout against the configured provider. */
   payments: Payments;
+  /** What `/readyz` says, for `GET /api/ready`. */
+  readiness: () => Promise<Readiness>;
 }
-
-type PersonPrincipal = Extract<Principal, { kind: 'person' }>;
-type PlatformPrincipal = Extract<Principal, { kind: 'platform' }>;
 
 /** The words of this process that the generic `route()` is bound to. */
 export interface ApiTypes {
   permission: Permission;
-  platformPermission: string;
+  platformPermission: PlatformPermission;
   person: PersonPrincipal;
-  member: Exclude<Principal, PlatformPrincipal>;
+  member: PersonPrincipal | ApiKeyPrincipal;
   platform: PlatformPrincipal;
   actor: Actor;
-  role: Role;
+  grant: Grant;
 }
 
 /**

@@ -1,6 +1,6 @@
+import { z } from 'zod';
 import { hmacSha256, randomToken, safeEqual } from '#platform/crypto/index.ts';
 import { fail } from '#platform/errors/index.ts';
-import { z } from 'zod';
 import { OPENAPI, queryInt } from './fields.ts';
 
 /**
@@ -8,12 +8,13 @@ import { OPENAPI, queryInt } from './fields.ts';
  * breaking a client; signed, so that nobody tries values the server did not hand out.
  */
 
-// Before `setCursorKey`, and in tests, a key of this process: cursors then end with it.
-let key = randomToken(32);
+// Until `setCursorKeys` is called, in tests, a key of this process: its cursors end with it.
+const own = [randomToken(32)];
+let keys: () => readonly string[] = () => own;
 
-/** Called once by a process that serves lists, with a key that all its replicas share (derived from a setting). */
-export function setCursorKey(shared: string): void {
-  key = shared;
+/** Called once by a process that serves lists. The first key signs, all are accepted, so that a rotation breaks no list. */
+export function setCursorKeys(accepted: () => readonly string[]): void {
+  keys = accepted;
 }
 
 export type CursorValue = string | number | null;
@@ -21,13 +22,13 @@ export type CursorValue = string | number | null;
 /** @param list name of the operation: a cursor of one list is refused by another. */
 export function encodeCursor(values: readonly CursorValue[], list = ''): string {
   const payload = Buffer.from(JSON.stringify([list, ...values])).toString('base64url');
-  return `${payload}.${signature(payload)}`;
+  return `${payload}.${signature(keys()[0] ?? '', payload)}`;
 }
 
 /** @throws KlarError invalid `invalid_cursor` */
 export function decodeCursor(cursor: string, list = ''): CursorValue[] {
   const [payload = '', sent = '', ...rest] = cursor.split('.');
-  if (rest.length > 0 || !safeEqual(sent, signature(payload))) throw bad();
+  if (rest.length > 0 || !keys().some((key) => safeEqual(sent, signature(key, payload)))) throw bad();
   const [name, ...values] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as CursorValue[];
   if (name !== list) throw bad();
   return values;
@@ -35,9 +36,9 @@ export function decodeCursor(cursor: string, list = ''): CursorValue[] {
 
 const bad = () => fail.invalid('invalid_cursor', 'This cursor was not given by this list.');
 
-function signature(payload: string): string {
+function signature(key: string, payload: string): string {
   // 128 bits: a cursor grants nothing, the signature only keeps foreign values out.
-  return Buffer.from(hmacSha256(key, payload)).subarray(0, 16).toString('base64url');
+  return hmacSha256(key, `klar cursor ${payload}`).subarray(0, 16).toString('base64url');
 }
 
 /** `limit` (1..200, default 50) and `cursor`: spread it into a list route's query object. */

@@ -35,5 +35,8 @@ export function queryInt({ min, max }: { min: number; max: number }) {
 
 /** `true` or `false` in a query string. */
 export function queryBool() {
-  return z.enum(['true', 'false']).transform((s) => s === 'true').meta({ [OPENAPI]: { type: 'boolean' } });
+  return z
+    .enum(['true', 'false'])
+    .transform((s) => s === 'true')
+    .meta({ [OPENAPI]: { type: 'boolean' } });
 }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { TenantTx } from '#platform/db/index.ts';
 import { z } from 'zod';
+import type { TenantTx } from '#platform/db/index.ts';
 
 /**
  * A route is data. From this one object come validation, the OpenAPI document, the authorization matrix test, the rate
@@ -33,7 +33,8 @@ export interface HttpTypes {
   member: object;
   platform: object;
   actor: object;
-  role: string;
+  /** What authorization found about the caller in the tenant. */
+  grant: { slug: string; role: string | undefined };
 }
 
 /** Answers by status. `null` is an answer without a body (204, 303). */
@@ -66,7 +67,9 @@ interface TenantInput<T extends HttpTypes> {
   actor: T['actor'];
   tenant: { id: string; slug: string };
   /** Role of the person in the tenant; undefined for an API key. */
-  role: T['role'] | undefined;
+  role: T['grant']['role'];
+  /** All that authorization found. With steps it is as of the first transaction. */
+  grant: T['grant'];
   /** The client's Idempotency-Key where one was sent: the handler's base for keys of its own towards providers. */
   idempotencyKey: string | undefined;
 }
@@ -132,7 +135,12 @@ export interface RouteDef<
   /** Time limit in ms when 30 s does not fit. */
   timeoutMs?: number;
   handle(
-    input: CommonInput & { params: z.output<P>; query: z.output<Q>; body: z.output<B> } & AccessInput<T, A, S, Answer<R>>,
+    input: CommonInput & { params: z.output<P>; query: z.output<Q>; body: z.output<B> } & AccessInput<
+        T,
+        A,
+        S,
+        Answer<R>
+      >,
   ): Promise<Answer<R>>;
 }
 

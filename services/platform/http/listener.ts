@@ -1,0 +1,63 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface HttpServer {
+  readonly port: number;
+  /** From now on every answer says `Connection: close`: clients move elsewhere by themselves while we still serve. */
+  drain(): void;
+  /** Stops accepting, lets requests in flight finish, resolves when the last connection is closed. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts a server with limits against slow and oversized requests.
+ * @param port 0 takes any free port
+ */
+export async function listen(
+  handler: RequestListener,
+  { port, host }: { port: number; host?: string },
+): Promise<HttpServer> {
+  let draining = false;
+  const server: Server = createServer(
+    {
+      // 16 KiB of headers; more is answered 431 by Node.
+      maxHeaderSize: 16 * 1024,
+      // Slow headers and slow bodies: 408 by Node.
+      headersTimeout: 15_000,
+      requestTimeout: 30_000,
+      // Longer than the 60 s of common load balancers: else they reuse a connection in the moment we close it.
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: 5_000,
+    },
+    (req, res) => {
+      if (draining) res.setHeader('Connection', 'close');
+      handler(req, res);
+    },
+  );
+  server.maxRequestsPerSocket = 0;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    drain() {
+      draining = true;
+    },
+    close(graceMs = 18_000) {
+      draining = true;
+      return new Promise((resolve) => {
+        // Stops accepting and closes idle connections; those with a request end after its answer.
+        const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+        cut.unref();
+        server.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+      });
+    },
+  };
+}

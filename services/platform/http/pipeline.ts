@@ -1,0 +1,181 @@
+import type { Request, RequestHandler, Response } from 'express';
+import type { Db } from '#platform/db/index.ts';
+import { fail, KlarError, toKlarError } from '#platform/errors/index.ts';
+import type { Logger } from '#platform/log/index.ts';
+import { addLogContext } from '#platform/log/index.ts';
+import { checkText, readJson } from './body.ts';
+import type { Door } from './door.ts';
+import type { Idempotency } from './idempotency.ts';
+import { REQUEST_TIMEOUT_MS, startLifetime } from './lifetime.ts';
+import { corsHeaders, type OriginRules, type OriginUse, originAllowed } from './origins.ts';
+import { invalidRequest } from './problem.ts';
+import type { RateLimiter } from './rate-limit.ts';
+import { idempotencyKeyOf, tenantSlugOf } from './request-headers.ts';
+import { recordOf, sendAnswer, sendError } from './respond.ts';
+import type { AnyInput, Route } from './route.ts';
+import { runForTenant } from './tenant-route.ts';
+import { toWire } from './wire.ts';
+
+export interface PipelineInput {
+  door: Door;
+  db: Db;
+  log: Logger;
+  limiter: RateLimiter;
+  idempotency: Idempotency;
+  origins: OriginRules;
+  /** Bytes of a JSON body. */
+  bodyLimit: number;
+  /** Outside production an answer that breaks its schema is a 500; in production it is logged and sent. */
+  strictAnswers: boolean;
+  /** Wraps each handler, e.g. in a span. */
+  trace?: <T>(name: string, fn: () => Promise<T>) => Promise<T>;
+}
+
+/** Which origin list a route asks. */
+export function originUseOf(route: Route): OriginUse {
+  if (route.rateClass === 'auth') return 'auth';
+  return route.access.kind === 'public' ? 'public' : 'cors';
+}
+
+/** Express handler of one route: admission, limits, validation, handler, answer, in this order. */
+export function createPipeline(p: PipelineInput): (route: Route) => RequestHandler {
+  return (route) => async (req, res) => {
+    recordOf(res).route = route.id;
+    addLogContext({ route: route.id });
+    const life = startLifetime(req, res, route.timeoutMs ?? REQUEST_TIMEOUT_MS);
+    try {
+      const work = serve(p, route, req, res, life.signal);
+      // After a timeout nobody awaits it any more.
+      work.catch(() => undefined);
+      sendAnswer(res, await Promise.race([work, life.over]));
+    } catch (error) {
+      // A statement that was cancelled because the client left is not the database's failure.
+      sendError(p.log, res, life.signal.aborted ? life.signal.reason : error);
+    } finally {
+      life.end();
+    }
+  };
+}
+
+async function serve(p: PipelineInput, route: Route, req: Request, res: Response, signal: AbortSignal) {
+  const ip = req.ip ?? '';
+  const principal = await admit(p, route, req, ip);
+  if (principal !== undefined) {
+    const caller = p.door.nameOf(principal);
+    recordOf(res).principal = caller;
+    addLogContext({ principal: caller });
+  }
+  checkOrigin(p, route, req, res);
+  const tenantId =
+    route.access.kind === 'tenant' && principal !== undefined
+      ? await p.door.tenantOf(principal, tenantSlugOf(req))
+      : undefined;
+  if (tenantId !== undefined) {
+    recordOf(res).tenantId = tenantId;
+    addLogContext({ tenant_id: tenantId });
+  }
+  await p.limiter.take(route.rateClass, { ip, tenantId, principal: principal && p.door.nameOf(principal) });
+  const idempotencyKey = route.idempotent ? idempotencyKeyOf(req) : undefined;
+  const raw = await readRaw(p, route, req);
+  const input: AnyInput = {
+    ...validate(route, raw),
+    requestId: recordOf(res).requestId,
+    ip,
+    headers: req.headers,
+    signal,
+    ...(principal === undefined ? {} : { principal, actor: p.door.actorOf(principal) }),
+  };
+  const traced = p.trace ?? ((_name, fn) => fn());
+  return traced(route.id, async () => {
+    if (route.access.kind !== 'tenant' || principal === undefined || tenantId === undefined) {
+      return toWire(route, await route.handle(input), p);
+    }
+    return runForTenant(p, {
+      route,
+      input,
+      principal,
+      tenantId,
+      permission: route.access.permission,
+      idempotencyKey,
+      path: req.path,
+      raw,
+    });
+  });
+}
+
+/** Who calls, where the route lets them in. */
+async function admit(p: PipelineInput, route: Route, req: Request, ip: string): Promise<object | undefined> {
+  if (route.access.kind === 'public') return undefined;
+  try {
+    await p.limiter.checkCredentials(ip);
+    const principal = await authenticate(p, req, ip);
+    if (principal === undefined) throw fail.unauthenticated();
+    return await p.door.admit(principal, route.access);
+  } catch (error) {
+    // The admin surface looks like a path that does not exist, whatever the reason.
+    if (route.access.kind === 'platform' && error instanceof KlarError && error.status < 500) throw fail.notFound();
+    throw error;
+  }
+}
+
+async function authenticate(p: PipelineInput, req: Request, ip: string): Promise<object | undefined> {
+  try {
+    return await p.door.authenticate(req);
+  } catch (error) {
+    if (toKlarError(error).kind === 'unauthenticated') await p.limiter.badCredential(ip);
+    throw error;
+  }
+}
+
+function checkOrigin(p: PipelineInput, route: Route, req: Request, res: Response): void {
+  res.setHeader('Vary', 'Origin');
+  const origin = req.headers.origin;
+  if (origin === undefined) return;
+  if (!originAllowed(origin, originUseOf(route), p.origins)) {
+    throw route.access.kind === 'platform'
+      ? fail.notFound()
+      : fail.forbidden('origin_not_allowed', 'This origin may not call this API.');
+  }
+  for (const [name, value] of Object.entries(corsHeaders(origin))) res.setHeader(name, value);
+}
+
+export interface RawRequest {
+  params: Record<string, unknown>;
+  query: Record<string, unknown>;
+  body: unknown;
+}
+
+async function readRaw(p: PipelineInput, route: Route, req: Request): Promise<RawRequest> {
+  const body = route.method === 'GET' ? undefined : await readJson(req, p.bodyLimit);
+  for (const part of [req.params, req.query]) {
+    for (const [name, value] of Object.entries(part)) {
+      checkText(name);
+      for (const text of Array.isArray(value) ? value : [value]) if (typeof text === 'string') checkText(text);
+    }
+  }
+  return { params: { ...req.params }, query: { ...req.query }, body };
+}
+
+function validate(route: Route, raw: RawRequest): { params: unknown; query: unknown; body: unknown } {
+  const parse = (schema: Route['body'], value: unknown, place: string) => {
+    const result = schema?.safeParse(value);
+    if (result?.success === false) throw invalidRequest(result.error, place);
+    return result?.data;
+  };
+  if (route.query === undefined && Object.keys(raw.query).length > 0) {
+    throw fail.invalid('invalid_request', 'This operation takes no query parameters.');
+  }
+  // `{}` is what many clients send where nothing is asked for.
+  if (route.body === undefined && raw.body !== undefined && !isEmptyObject(raw.body)) {
+    throw fail.invalid('invalid_request', 'This operation takes no body.');
+  }
+  return {
+    params: parse(route.params, raw.params, 'path') ?? {},
+    query: parse(route.query, raw.query, 'query') ?? {},
+    body: parse(route.body, raw.body, 'body'),
+  };
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
+}
