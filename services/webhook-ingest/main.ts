@@ -6,9 +6,9 @@ import { createDb, databaseReadiness } from '#platform/db/index.ts';
 import { armFailpoint, failpoint } from '#platform/failpoint/index.ts';
 // Not the part's index: that brings express, which this process does without.
 import { type HttpServer, listen } from '#platform/http/listener.ts';
-import { createLifecycle, runMain } from '#platform/lifecycle/index.ts';
+import { createLifecycle, type Lifecycle, runMain } from '#platform/lifecycle/index.ts';
 import { createLogger, type Logger } from '#platform/log/index.ts';
-import { createMetrics } from '#platform/metrics/index.ts';
+import { createMetrics, type Metrics } from '#platform/metrics/index.ts';
 import { createIngestListener, type IngestListener } from './app.ts';
 
 export type IngestInput = {
@@ -17,6 +17,8 @@ export type IngestInput = {
   clock?: Clock;
   /** Called after events were committed. */
   onStored?: () => void;
+  /** Metrics shared with the other parts of the all-in-one. */
+  metrics?: Metrics;
   /** false: no port of its own; the caller serves `listener` (all-in-one). Default true. */
   listen?: boolean;
 };
@@ -26,6 +28,7 @@ export type RunningIngest = {
   port: number;
   adminPort: number;
   listener: IngestListener;
+  readiness: Lifecycle['readiness'];
   stop(reason?: string): Promise<void>;
 };
 
@@ -42,7 +45,7 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
     input.log ??
     createLogger({ process: 'webhook-ingest', level: settings.LOG_LEVEL, redact: settings.meta.secretValues });
   const lifecycle = createLifecycle({ log, delayMs: settings.SHUTDOWN_DELAY_MS });
-  const metrics = createMetrics({ process: 'webhook-ingest', nodeMetrics: true });
+  const metrics = input.metrics ?? createMetrics({ process: 'webhook-ingest', nodeMetrics: true });
   const watching = settings.meta.watch();
   const url: Secret = settings.DATABASE_URL_INGEST ?? needSecret(settings, 'DATABASE_URL');
   const db = createDb({
@@ -103,6 +106,7 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
     port: server?.port ?? 0,
     adminPort: admin?.port ?? 0,
     listener,
+    readiness: lifecycle.readiness,
     stop: (reason = 'stop') => lifecycle.stop(reason),
   };
 }
