@@ -42,7 +42,7 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
   const clock = input.clock ?? systemClock;
   const log =
     input.log ?? createLogger({ process: 'worker', level: settings.LOG_LEVEL, redact: settings.meta.secretValues });
-  const lifecycle = createLifecycle({ log, delayMs: settings.SHUTDOWN_DELAY_MS });
+  const lifecycle = createLifecycle({ log }); // no endpoint delay: nothing is routed to a worker
   const metrics = input.metrics ?? createMetrics({ process: 'worker', nodeMetrics: true });
   const watching = settings.meta.watch();
   const url: Secret = settings.DATABASE_URL_WORKER ?? needSecret(settings, 'DATABASE_URL');

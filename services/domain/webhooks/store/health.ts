@@ -14,13 +14,10 @@ const forget = statement(
   `delete from ops.worker_heartbeats h where h.beat_at < now() - interval '1 day'`,
 );
 
-const leave = statement('webhooks.leave', `delete from ops.worker_heartbeats h where h.worker_id = $1`);
-
 export const heartbeats = {
   async beat(tx: Tx, workerId: string, startedAt: Date): Promise<void> {
     await Promise.all([tx.run(beat, [workerId, startedAt]), tx.run(forget)]);
   },
-  leave: (tx: Tx, workerId: string) => tx.run(leave, [workerId]),
 };
 
 export type InboxNumbers = {
