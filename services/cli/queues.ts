@@ -1,4 +1,5 @@
+import { deliver } from '#domain/notifications/index.ts';
 import type { AnyQueueDef } from '#platform/queue/index.ts';
 
 /** Every queue of the system: `klar migrate` makes them. A module adds the ones of its `jobs.ts`. */
-export const allQueues: readonly AnyQueueDef[] = [];
+export const allQueues: readonly AnyQueueDef[] = [deliver];

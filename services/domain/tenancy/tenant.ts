@@ -36,5 +36,5 @@ export function isPlainName(name: string): boolean {
 
 /** One spelling per address: the invited and the registered one are compared in this form. */
 export function normalizeEmail(email: string): string {
-  return email.trim().toLowerCase();
+  return email.trim().normalize('NFC').toLowerCase();
 }
