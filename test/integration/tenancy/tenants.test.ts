@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict';
 import { authorize, currentTenant, updateTenant } from '#domain/tenancy/index.ts';
-import { KlarError } from '#platform/errors/index.ts';
 import { SYSTEM_TENANT_ID } from '#platform/ids/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { createFactory, type Factory } from '../../support/factory.ts';
-
-const code = (expected: string) => (error: unknown) => {
-  assert.ok(error instanceof KlarError, String(error));
-  assert.equal(error.code, expected);
-  return true;
-};
+import { refusal } from '../../support/refusals.ts';
 
 describe('tenancy: schools', () => {
   let database: TestDatabase;
@@ -37,10 +31,10 @@ describe('tenancy: schools', () => {
   it('refuses a taken, a reserved and a malformed slug, and leaves nothing behind', async () => {
     const owner = make.person();
     await make.school({ slug: 'taken' });
-    await assert.rejects(make.tenancy.createTenant(owner, { name: 'X1', slug: 'taken' }), code('slug_taken'));
-    await assert.rejects(make.tenancy.createTenant(owner, { name: 'X1', slug: 'admin' }), code('slug_taken'));
+    await assert.rejects(make.tenancy.createTenant(owner, { name: 'X1', slug: 'taken' }), refusal('slug_taken'));
+    await assert.rejects(make.tenancy.createTenant(owner, { name: 'X1', slug: 'admin' }), refusal('slug_taken'));
     for (const slug of ['ab', 'Ab-cd', '-abc', 'abc-', 'xn--abc', 'a'.repeat(41), '_platform', 'a b c', 'abc\n']) {
-      await assert.rejects(make.tenancy.createTenant(owner, { name: 'X1', slug }), code('invalid_slug'), slug);
+      await assert.rejects(make.tenancy.createTenant(owner, { name: 'X1', slug }), refusal('invalid_slug'), slug);
     }
     assert.deepEqual(await make.tenancy.membershipsOf(owner.personId, '', 50), []);
   });
@@ -51,14 +45,14 @@ describe('tenancy: schools', () => {
       people.map((person) => make.tenancy.createTenant(person, { name: 'Race', slug: 'race' })),
     );
     assert.equal(results.filter((r) => r.status === 'fulfilled').length, 1);
-    for (const result of results) if (result.status === 'rejected') code('slug_taken')(result.reason);
+    for (const result of results) if (result.status === 'rejected') refusal('slug_taken')(result.reason);
     const [row] = await database.asSuperuser(`select count(*)::int as n from app.tenants where slug = 'race'`);
     assert.equal(row?.n, 1);
   });
 
   it('refuses names with control or direction characters', async () => {
     for (const name of ['a\r\nBcc: x@y.z', 'a\u0000b', 'a\u202eb', ' \t ', '---', 'a\ud800']) {
-      await assert.rejects(make.tenancy.createTenant(make.person(), { name, slug: 'named' }), code('invalid_name'));
+      await assert.rejects(make.tenancy.createTenant(make.person(), { name, slug: 'named' }), refusal('invalid_name'));
     }
   });
 
@@ -97,9 +91,9 @@ describe('tenancy: schools', () => {
   it('lets nobody join where registration is closed, nor the platform itself', async () => {
     const school = await make.school();
     await make.db.withTenantTx(school.id, (tx) => updateTenant(tx, school.owner, { openRegistration: false }));
-    await assert.rejects(make.tenancy.join(make.person(), school.slug), code('registration_closed'));
-    await assert.rejects(make.tenancy.join(make.person(), '_platform'), code('not_found'));
-    await assert.rejects(make.tenancy.join(make.person(), 'no-such-school'), code('not_found'));
+    await assert.rejects(make.tenancy.join(make.person(), school.slug), refusal('registration_closed'));
+    await assert.rejects(make.tenancy.join(make.person(), '_platform'), refusal('not_found'));
+    await assert.rejects(make.tenancy.join(make.person(), 'no-such-school'), refusal('not_found'));
   });
 
   it('lists the schools of a person page by page', async () => {
