@@ -7,7 +7,7 @@ import { toFailure } from './problem.ts';
 /** What is known about a request while it runs; the access log and the metrics read it at the end. */
 export interface RequestRecord {
   requestId: string;
-  startedAt: bigint;
+  startedAt: number;
   /** Operation id; `unmatched` until a route is found. */
   route: string;
   principal?: string;

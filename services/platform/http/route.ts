@@ -139,9 +139,9 @@ export interface RouteDef<
         T,
         A,
         S,
-        Answer<R>
+        Answer<NoInfer<R>>
       >,
-  ): Promise<Answer<R>>;
+  ): Promise<Answer<NoInfer<R>>>;
 }
 
 /** What a handler is given, before the access kind narrows it. */
