@@ -112,6 +112,56 @@ export const SPEC = {
     description: 'Shares rate limits between pods; without it each pod counts alone.',
   }),
 
+  RATE_LIMIT_AUTH: integer({
+    group: 'Limits',
+    processes: API,
+    default: 60,
+    min: 1,
+    description: 'Requests per minute and address to the authentication routes; accounts have a limit of their own.',
+  }),
+  RATE_LIMIT_READ: integer({
+    group: 'Limits',
+    processes: API,
+    default: 1_200,
+    min: 1,
+    description: 'Reads per minute and caller (address, where nobody is logged in).',
+  }),
+  RATE_LIMIT_WRITE: integer({
+    group: 'Limits',
+    processes: API,
+    default: 300,
+    min: 1,
+    description: 'Changes per minute and caller.',
+  }),
+  RATE_LIMIT_BILLING: integer({
+    group: 'Limits',
+    processes: API,
+    default: 120,
+    min: 1,
+    description: 'Orders, checkouts and other money per minute and caller.',
+  }),
+  RATE_LIMIT_MEDIA: integer({
+    group: 'Limits',
+    processes: API,
+    default: 300,
+    min: 1,
+    description: 'Room tokens, uploads and downloads per minute and caller.',
+  }),
+  RATE_LIMIT_OPS: integer({
+    group: 'Limits',
+    processes: API,
+    default: 600,
+    min: 1,
+    description: 'Readiness, status and admin requests per minute and caller.',
+  }),
+  RATE_LIMIT_TENANT_FACTOR: integer({
+    group: 'Limits',
+    processes: API,
+    default: 20,
+    min: 1,
+    description: 'How many times the limit of one caller a whole school may use.',
+  }),
+
   PUBLIC_BASE_URL: url({
     group: 'Origins',
     processes: ['api', 'worker', 'cli', 'all-in-one'],
@@ -319,6 +369,11 @@ export const SPEC = {
     processes: ['all-in-one'],
     default: true,
     description: 'Run the sandbox for providers that are not set; refused in staging and production.',
+  }),
+  KLAR_FAILPOINT: text({
+    group: 'Processes',
+    example: 'ingest.after_commit:3',
+    description: 'Crash tests only: kill -9 of this process at a named point; refused in staging and production.',
   }),
   KLAR_IMAGE_DIGEST: text({ group: 'Processes', description: 'Digest of the running image, for /versionz.' }),
   KLAR_COMMIT: text({ group: 'Processes', description: 'Commit of the running code, for /versionz.' }),
