@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { renderEnvExample } from '#platform/config/index.ts';
+import { schemaSnapshot } from './schema-snapshot.ts';
 
 /** A committed file that is made from code; CI makes it again and compares. */
 type Generated = { file: string; source: string; render: () => Promise<string> | string };
@@ -9,6 +10,12 @@ type Generated = { file: string; source: string; render: () => Promise<string> |
 /** Add a row here for each generated file. `render` must give the same bytes every time. */
 const FILES: Generated[] = [
   { file: '.env.example', source: 'services/platform/config/spec.ts', render: renderEnvExample },
+  { file: 'schema.sql', source: 'migrations/', render: async () => (await schemaSnapshot()).schema },
+  {
+    file: 'security-definer.txt',
+    source: 'migrations/',
+    render: async () => (await schemaSnapshot()).securityDefiner,
+  },
 ];
 
 const HELP = `Usage: npm run generate [-- --check] [-- <file>...]

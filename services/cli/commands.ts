@@ -7,4 +7,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Show every setting with its origin, and all that is wrong with them',
     load: async () => (await import('./commands/config.ts')).configCheck,
   },
+  {
+    name: 'roles ensure',
+    summary: 'Make the database roles and what they may hold; before migrate or restore, any number of times',
+    load: async () => (await import('./commands/roles.ts')).rolesEnsure,
+  },
+  {
+    name: 'migrate',
+    summary: 'Bring the database schema and the queues to this version',
+    load: async () => (await import('./commands/migrate.ts')).migrateCommand,
+  },
+  {
+    name: 'schema export',
+    summary: 'Print the schema of a database as text, for comparing',
+    load: async () => (await import('./commands/schema.ts')).schemaExport,
+  },
+  {
+    name: 'schema check',
+    summary: 'Compare a database with the committed snapshot and the rules of the catalog',
+    load: async () => (await import('./commands/schema.ts')).schemaCheck,
+  },
 ];

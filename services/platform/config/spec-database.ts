@@ -32,6 +32,7 @@ const row = (processes: readonly ProcessName[] | undefined, description: string)
 export function databaseUrls(): RoleUrls & {
   DATABASE_URL: SecretSetting;
   DATABASE_DIRECT_URL: SecretSetting;
+  DATABASE_URL_SUPERUSER: SecretSetting;
   RESTORE_VERIFY_DATABASE_URL: SecretSetting;
 } {
   const roles = Object.fromEntries(
@@ -46,6 +47,10 @@ export function databaseUrls(): RoleUrls & {
     DATABASE_DIRECT_URL: row(
       ['cli', 'all-in-one'],
       'Past PgBouncer, for migrations and backups; absent: the URL of the role.',
+    ),
+    DATABASE_URL_SUPERUSER: row(
+      ['cli', 'all-in-one'],
+      'What `klar roles ensure` connects as; no other command may hold it. Absent: DATABASE_URL.',
     ),
     RESTORE_VERIFY_DATABASE_URL: row(
       ['cli', 'all-in-one'],

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { MigrationBuilder } from 'node-pg-migrate';
-import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { sqlState } from './errors.ts';
 import { OWNER_ROLE } from './role-names.ts';
@@ -120,6 +119,8 @@ async function applyPending(client: pg.Client, files: MigrationFile[], input: Mi
 
 async function runFiles(client: pg.Client, files: MigrationFile[], dir: string): Promise<void> {
   const byPath = new Map(files.map((file) => [`${file.name}.sql`, file]));
+  // Loaded only here: the library costs a serving process 150 ms of its start.
+  const { runner } = await import('node-pg-migrate');
   const silent = () => {};
   await runner({
     dbClient: client as never,

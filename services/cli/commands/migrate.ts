@@ -1,0 +1,38 @@
+import path from 'node:path';
+import { MigrationError, migrate } from '#platform/db/index.ts';
+import { queueMigration } from '#platform/queue/index.ts';
+import { type Command, EXIT } from '../command.ts';
+import { allQueues } from '../queues.ts';
+import { databaseUrl } from './database-url.ts';
+
+/** The folder that comes with this build. */
+export const MIGRATIONS_DIR = path.resolve(import.meta.dirname, '../../../migrations');
+
+/** SQL migrations, then the queue's schema, the queues and their grants: all a database needs after its roles. */
+export async function migrateDatabase(input: {
+  url: string;
+  log?: (line: string) => void;
+}): Promise<{ applied: string[] }> {
+  return migrate({ ...input, dir: MIGRATIONS_DIR, after: [queueMigration(allQueues)] });
+}
+
+/** `klar migrate`: twice changes nothing, two at once wait for each other, both exit 0. */
+export const migrateCommand: Command = {
+  notes:
+    'Connects as klar_migrator_a with DATABASE_DIRECT_URL, DATABASE_URL_MIGRATOR or DATABASE_URL, past PgBouncer. ' +
+    'Migrations only add: the previous release keeps working on the new schema.',
+  async run({ settings, answer, say, json }) {
+    try {
+      const { applied } = await migrateDatabase({
+        url: databaseUrl(settings(), ['DATABASE_DIRECT_URL', 'DATABASE_URL_MIGRATOR', 'DATABASE_URL']),
+        log: say,
+      });
+      if (json || applied.length === 0) answer({ applied }, 'The schema is up to date.');
+      return EXIT.ok;
+    } catch (error) {
+      if (!(error instanceof MigrationError)) throw error;
+      answer({ error: error.message }, error.message);
+      return EXIT.failed;
+    }
+  },
+};
