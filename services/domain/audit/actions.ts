@@ -28,6 +28,7 @@ export const AUDIT_ACTIONS = {
   'people.verify_email': 'A person proved that the e-mail address is theirs.',
   'people.request_password_reset': 'A password reset was asked for.',
   'people.reset_password': 'A password was set by a reset link.',
+  'people.change_password': 'A person who knew the old password set a new one.',
   'people.link_issuer': "An outside issuer's account was linked to a person.",
   'people.lock': 'Too many failed logins locked an account for a while.',
   'sessions.login': 'A person logged in.',
@@ -36,6 +37,7 @@ export const AUDIT_ACTIONS = {
   'sessions.reuse': 'An old refresh token was used again; its session family was ended.',
   'second_factor.enable': 'A second factor was switched on.',
   'second_factor.disable': 'A second factor was switched off.',
+  'second_factor.renew_codes': 'New backup codes replaced the old ones.',
 
   'courses.create': 'A course was made.',
   'courses.update': 'A course was changed.',
@@ -60,6 +62,8 @@ export const AUDIT_ACTIONS = {
   'payments.expire_session': 'A payment session was expired at the provider.',
   'payments.record': "A payment took over the provider's state.",
   'payments.mismatch': 'Money arrived that does not fit its order; nothing was fulfilled.',
+  'payments.incident': 'Something about a payment needs a person: it was listed and alerted.',
+  'payments.attempt': 'A way to pay was prepared; the provider has not been asked yet.',
   'payments.refund_duplicate': 'Money that arrived twice was refunded.',
 
   'webhooks.handle': 'A stored event took effect.',

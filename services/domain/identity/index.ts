@@ -1,0 +1,7 @@
+export type { PersonPrincipal } from './access-token.ts';
+export { createIdentity, type Identity, type IdentityInput, type Person } from './identity.ts';
+export type { Client, TokenPair } from './kernel.ts';
+export { MAX_PASSWORD } from './password.ts';
+export type { RegisteredPerson, RegisterInput } from './registration.ts';
+export type { SecondFactorSetup } from './second-factor.ts';
+export type { SessionView } from './sessions.ts';

@@ -1,0 +1,58 @@
+import type { Logger } from '#platform/log/index.ts';
+
+/** Something done again and again, one run at a time. */
+export interface Loop {
+  start(): void;
+  /** Waits for the run in progress. */
+  stop(): Promise<void>;
+  /** Runs soon; during a run: once more after it. */
+  kick(): void;
+}
+
+export interface LoopInput {
+  name: string;
+  everyMs: number;
+  log: Logger;
+  runOnce(): Promise<void>;
+}
+
+/** A run that throws is logged and the loop goes on: a database that was away must not leave a process half alive. */
+export function createLoop({ name, everyMs, log, runOnce }: LoopInput): Loop {
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  let again = false;
+  let started = false;
+
+  function schedule(inMs: number): void {
+    clearTimeout(timer);
+    // A loop alone never keeps a process alive.
+    timer = setTimeout(run, inMs).unref();
+  }
+
+  function run(): void {
+    again = false;
+    running = runOnce()
+      .catch((error) => log.warn(`${name}: a run failed; it is tried again`, { error }))
+      .finally(() => {
+        running = undefined;
+        if (started) schedule(again ? 0 : everyMs);
+      });
+  }
+
+  return {
+    start() {
+      started = true;
+      schedule(0);
+    },
+    async stop() {
+      started = false;
+      clearTimeout(timer);
+      await running;
+    },
+    kick() {
+      if (!started) return;
+      if (running === undefined) schedule(0);
+      else again = true;
+    },
+  };
+}

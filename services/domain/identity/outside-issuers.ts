@@ -1,0 +1,188 @@
+import { createRemoteJWKSet, decodeJwt, type JWTPayload, errors as joseErrors, jwtVerify } from 'jose';
+import { z } from 'zod';
+import type { Clock } from '#platform/clock/index.ts';
+import { fail } from '#platform/errors/index.ts';
+import { expiredToken, invalidToken, tokenError } from './access-token.ts';
+import { normalizeEmail } from './email.ts';
+import { OUTSIDE_CLOCK_TOLERANCE_S, OUTSIDE_TOKEN_MAX_S } from './rules.ts';
+
+/**
+ * Asymmetric only. `none` and HS* are not even nameable: with HS256 an attacker would sign with the public key
+ * (RFC 8725 section 2.1).
+ */
+const ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const;
+
+const httpUrl = z.url({ protocol: /^https?$/ });
+
+const issuerSchema = z.strictObject({
+  issuer: httpUrl,
+  audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+  /** Absent: found by OpenID Connect Discovery. */
+  jwks_uri: httpUrl.optional(),
+  algorithms: z.array(z.enum(ALGORITHMS)).min(1).default(['RS256', 'ES256', 'EdDSA']),
+});
+
+export type OutsideIssuer = z.output<typeof issuerSchema>;
+
+/**
+ * Reads AUTH_ISSUERS.
+ * @param strict staging and production: addresses must be https
+ * @throws TypeError that lists every fault
+ */
+export function parseIssuers(value: unknown, strict: boolean): OutsideIssuer[] {
+  const parsed = z.array(issuerSchema).safeParse(value ?? []);
+  if (!parsed.success) throw new TypeError(`AUTH_ISSUERS: ${z.prettifyError(parsed.error)}`);
+  const faults: string[] = [];
+  const seen = new Set<string>();
+  for (const { issuer, jwks_uri } of parsed.data) {
+    if (seen.has(issuer)) faults.push(`${issuer} is listed twice`);
+    seen.add(issuer);
+    for (const address of [issuer, ...(jwks_uri === undefined ? [] : [jwks_uri])]) {
+      // Keys fetched in the clear are whoever's keys the network wants them to be.
+      if (strict && !address.startsWith('https://')) faults.push(`${address} must start with https://`);
+    }
+  }
+  if (faults.length > 0) throw new TypeError(`AUTH_ISSUERS: ${faults.join('; ')}`);
+  return parsed.data;
+}
+
+/** What an outside token says, after everything about it was checked. */
+export interface OutsideClaims {
+  issuer: string;
+  subject: string;
+  issuedAtS: number;
+  /** Names this token or this login at its issuer. */
+  tokenId: string | undefined;
+  email: string | undefined;
+  emailVerified: boolean;
+  name: string | undefined;
+}
+
+export interface OutsideIssuers {
+  trusts(issuer: string): boolean;
+  /** @throws KlarError unauthenticated; unavailable `issuer_unavailable` when its keys cannot be fetched */
+  verify(token: string): Promise<OutsideClaims>;
+}
+
+type KeySet = ReturnType<typeof createRemoteJWKSet>;
+
+/** One slow issuer must not hold our requests; a burst of unknown key ids asks it once in half a minute. */
+const FETCH_TIMEOUT_MS = 3_000;
+const COOL_DOWN_MS = 30_000;
+const KEYS_LIVE_MS = 600_000;
+
+export function createOutsideIssuers(issuers: readonly OutsideIssuer[], clock: Clock): OutsideIssuers {
+  const trusted = new Map(issuers.map((entry) => [entry.issuer, { entry, keys: keysOf(entry) }]));
+
+  return {
+    trusts: (issuer) => trusted.has(issuer),
+    async verify(token) {
+      const found = trusted.get(unverifiedIssuer(token) ?? '');
+      if (found === undefined) throw invalidToken();
+      const { entry } = found;
+      const keys = await found.keys();
+      try {
+        const { payload } = await jwtVerify(token, keys, {
+          algorithms: [...entry.algorithms],
+          issuer: entry.issuer,
+          audience: entry.audience,
+          clockTolerance: OUTSIDE_CLOCK_TOLERANCE_S,
+          // Also refuses a token from the future.
+          maxTokenAge: OUTSIDE_TOKEN_MAX_S,
+          requiredClaims: ['exp', 'iat', 'sub'],
+          currentDate: clock.now(),
+        });
+        return claimsOf(entry.issuer, payload, clock.now());
+      } catch (error) {
+        throw keysAreAway(error) ? issuerAway(error) : tokenError(error);
+      }
+    },
+  };
+}
+
+/** Issuer as the token says; trusted only to choose whose keys to check it with. */
+export function unverifiedIssuer(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss;
+  } catch {
+    return undefined;
+  }
+}
+
+function claimsOf(issuer: string, payload: JWTPayload, now: Date): OutsideClaims {
+  const { sub, iat = 0, exp = 0, jti, sid, email, email_verified, name } = payload;
+  if (typeof sub !== 'string' || sub.length === 0 || sub.length > 255 || /\p{Cc}/u.test(sub)) throw invalidToken();
+  if (exp - now.getTime() / 1_000 > OUTSIDE_TOKEN_MAX_S + OUTSIDE_CLOCK_TOLERANCE_S) throw expiredToken();
+  return {
+    issuer,
+    subject: sub,
+    issuedAtS: iat,
+    tokenId: typeof sid === 'string' ? sid : jti,
+    email: typeof email === 'string' ? normalizeEmail(email) : undefined,
+    // Some issuers send the text "true".
+    emailVerified: email_verified === true || email_verified === 'true',
+    name: typeof name === 'string' ? name : undefined,
+  };
+}
+
+function keysOf(entry: OutsideIssuer): () => Promise<KeySet> {
+  let keys: KeySet | undefined;
+  let pending: Promise<KeySet> | undefined;
+  let failedAt = Number.NEGATIVE_INFINITY;
+  return async () => {
+    if (keys !== undefined) return keys;
+    // An issuer that is down is asked now and then, not by every request.
+    if (performance.now() - failedAt < 5_000) throw issuerAway();
+    pending ??= discover(entry)
+      .then((address) => {
+        keys = createRemoteJWKSet(new URL(address), {
+          timeoutDuration: FETCH_TIMEOUT_MS,
+          cooldownDuration: COOL_DOWN_MS,
+          cacheMaxAge: KEYS_LIVE_MS,
+        });
+        return keys;
+      })
+      .catch((error) => {
+        failedAt = performance.now();
+        throw issuerAway(error);
+      })
+      .finally(() => {
+        pending = undefined;
+      });
+    return pending;
+  };
+}
+
+/** OpenID Connect Discovery 1.0 section 4: the document must name the very issuer it was asked of. */
+async function discover(entry: OutsideIssuer): Promise<string> {
+  if (entry.jwks_uri !== undefined) return entry.jwks_uri;
+  const address = `${entry.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const response = await fetch(address, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS), redirect: 'error' });
+  if (!response.ok) throw new Error(`${address} answered ${response.status}`);
+  const document = z.looseObject({ issuer: z.string(), jwks_uri: httpUrl }).parse(await response.json());
+  if (document.issuer !== entry.issuer) throw new Error(`${address} speaks for ${document.issuer}`);
+  return document.jwks_uri;
+}
+
+/** The keys could not be fetched, which says nothing about the token: 503, so that clients keep it. */
+function keysAreAway(error: unknown): boolean {
+  if (error instanceof joseErrors.JWKSTimeout || error instanceof joseErrors.JWKSInvalid) return true;
+  // jose throws its base class for an answer that is not 200 or not JSON, and lets fetch's own errors through.
+  if (error instanceof joseErrors.JOSEError) return error.code === 'ERR_JOSE_GENERIC';
+  return error instanceof TypeError || (error instanceof Error && error.name === 'TimeoutError');
+}
+
+const issuerAway = (cause?: unknown) =>
+  fail.unavailable('issuer_unavailable', 'The keys of the token issuer cannot be fetched; try again.', 5, { cause });
