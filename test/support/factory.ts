@@ -32,7 +32,7 @@ export interface Factory {
   /** A principal; no row in schema auth stands behind it. */
   person(overrides?: Partial<PersonPrincipal>): PersonPrincipal;
   school(input?: { name?: string; slug?: string; owner?: PersonPrincipal }): Promise<School>;
-  /** A member with that role; other than students and owners come by invitation-like insertion. */
+  /** Joins, and is then given the role by the superuser. */
   member(school: School, role?: Role, person?: PersonPrincipal): Promise<PersonPrincipal & { memberId: string }>;
   /** A key made by the school's owner. */
   apiKey(school: School, scopes?: string[]): Promise<{ id: string; key: string; prefix: string }>;
@@ -93,7 +93,7 @@ export function createFactory(database: TestDatabase, db: Db = database.db('klar
       `select data ->> 'url' as url from app.notification_deliveries where dedupe_key = $1`,
       [`tenancy.invitation:${id}`],
     );
-    return { id, token: row?.url.split('/').at(-1) ?? '' };
+    return { id, token: row?.url.split('#token=').at(-1) ?? '' };
   }
 
   return { db, tenancy, pepper, person, school, member, apiKey, invitation };

@@ -1,7 +1,9 @@
 import type { Route } from '#platform/http/index.ts';
 import type { ApiDeps } from '../deps.ts';
 import { documentOf } from '../openapi.ts';
+import { adminRoutes } from './admin.ts';
 import { opsRoutes } from './ops.ts';
+import { tenancyRoutes } from './tenancy.ts';
 
 /** Every route of the api. What is not in this list does not exist: not in the document, not in the matrix test. */
 export function apiRoutes(deps: ApiDeps): Route[] {
@@ -11,6 +13,8 @@ export function apiRoutes(deps: ApiDeps): Route[] {
       document ??= documentOf(routes);
       return document;
     }),
+    ...tenancyRoutes(deps),
+    ...adminRoutes(deps),
   ];
   return routes;
 }

@@ -1,4 +1,4 @@
-export { isAddress, isDisplayName } from './address.ts';
+export { ADDRESS_MAX, ADDRESS_PATTERN, isAddress, isDisplayName } from './address.ts';
 export type { Mail, Mailer } from './gateway.ts';
 export { createDeliverHandler, type DeliverPayload, deliver } from './jobs.ts';
 export { type Notification, notify } from './service.ts';

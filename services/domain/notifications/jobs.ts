@@ -3,7 +3,7 @@ import { randomToken } from '#platform/crypto/index.ts';
 import type { Db } from '#platform/db/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
-import { defineQueue, send } from '#platform/queue/index.ts';
+import { defineQueue, type JobOutcome, send } from '#platform/queue/index.ts';
 import { backoffSeconds, LEASE_SECONDS, messageId, outcomeOfFailure, type SendOutcome, settle } from './delivery.ts';
 import type { Mailer } from './gateway.ts';
 import * as store from './store.ts';
@@ -59,7 +59,7 @@ export function createDeliverHandler({ db, mailer, log, metrics, random = Math.r
     }
   }
 
-  return async function handle(payload: DeliverPayload, { signal }: { signal: AbortSignal }): Promise<void> {
+  return async function handle(payload: DeliverPayload, { signal }: { signal: AbortSignal }): Promise<JobOutcome> {
     const { tenant_id: tenantId, delivery_id: id } = payload;
     const lease = randomToken(12);
     const delivery = await db.withTenantTx(tenantId, async (tx) => {
@@ -71,7 +71,7 @@ export function createDeliverHandler({ db, mailer, log, metrics, random = Math.r
       }
       return claimed;
     });
-    if (delivery === undefined) return;
+    if (delivery === undefined) return 'done';
 
     const outcome = settle(await attempt(delivery, signal), delivery.attempts);
     const recorded = await db.withTenantTx(tenantId, async (tx) => {
@@ -90,5 +90,7 @@ export function createDeliverHandler({ db, mailer, log, metrics, random = Math.r
     else if (outcome.kind === 'failed')
       log.warn('message not sent, will be tried again', { ...fields, reason: outcome.error });
     else log.error('message given up', { ...fields, reason: outcome.error });
+    // Also in the queue's dead letters, where operators and alerts look.
+    return recorded && outcome.kind === 'dead' ? { dead: outcome.error } : 'done';
   };
 }

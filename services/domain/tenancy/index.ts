@@ -42,5 +42,12 @@ export {
   type Principal,
 } from './principal.ts';
 export { createTenancy, type Tenancy } from './tenancy.ts';
-export { isPlainName, normalizeEmail, SLUG_MAX, SLUG_MIN, SLUG_PATTERN } from './tenant.ts';
-export { currentTenant, type Membership, schoolName, type Tenant, updateTenant } from './tenant-service.ts';
+export { isPlainName, NAME_MAX, NAME_PATTERN, normalizeEmail, SLUG_MAX, SLUG_MIN, SLUG_PATTERN } from './tenant.ts';
+export {
+  currentTenant,
+  type Membership,
+  type MembershipPage,
+  schoolName,
+  type Tenant,
+  updateTenant,
+} from './tenant-service.ts';

@@ -49,7 +49,8 @@ export async function invite(
       data: {
         school: tenant.name,
         role: input.role,
-        url: `${input.publicBaseUrl}/invitations/${token}`,
+        // In the fragment, which browsers send to nobody: the token reaches no log and no referrer.
+        url: `${input.publicBaseUrl}/accept-invitation#token=${token}`,
         valid_days: INVITATION_DAYS,
       },
     }),

@@ -2,7 +2,7 @@ import * as audit from '#domain/audit/index.ts';
 import { safeEqual } from '#platform/crypto/index.ts';
 import type { Db, TenantTx } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
-import { SYSTEM_TENANT_ID } from '#platform/ids/index.ts';
+import { isId, SYSTEM_TENANT_ID } from '#platform/ids/index.ts';
 import { isPlatformPermission, PLATFORM_PERMISSIONS, type PlatformPermission, type Role } from './permissions.ts';
 import { actorOf, type PlatformPrincipal } from './principal.ts';
 import * as members from './store/members.ts';
@@ -109,7 +109,7 @@ export async function setSuspended(
 
 async function inTenant<T>(db: Db, tenantId: string, fn: (tx: TenantTx) => Promise<T>): Promise<T> {
   // The platform's own rows are no school: nobody may block the place where blocking is recorded.
-  if (tenantId === SYSTEM_TENANT_ID) throw fail.notFound();
+  if (tenantId === SYSTEM_TENANT_ID || !isId('ten', tenantId)) throw fail.notFound();
   return db.withTenantTx(tenantId, fn);
 }
 

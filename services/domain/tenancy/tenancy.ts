@@ -9,7 +9,14 @@ import { acceptInvitation } from './invitation-service.ts';
 import type { Role } from './permissions.ts';
 import { platformPrincipalOfPerson } from './platform-service.ts';
 import type { ApiKeyPrincipal, PersonPrincipal, PlatformPrincipal } from './principal.ts';
-import { createTenant, joinTenant, type Membership, membershipsOf, type Tenant } from './tenant-service.ts';
+import {
+  createTenant,
+  joinTenant,
+  type Membership,
+  type MembershipPage,
+  membershipsOf,
+  type Tenant,
+} from './tenant-service.ts';
 
 /** What happens before a transaction in one tenant can be opened: finding the tenant, knowing who calls, entering. */
 export interface Tenancy {
@@ -26,7 +33,7 @@ export interface Tenancy {
   /** See {@link acceptInvitation}. */
   acceptInvitation(person: PersonPrincipal, token: string): Promise<{ tenant: Tenant; role: Role }>;
   /** The schools of a person, by tenant id. */
-  membershipsOf(personId: string, after: string, limit: number): Promise<Membership[]>;
+  membershipsOf(personId: string, after: string, limit: number): Promise<MembershipPage>;
 }
 
 /** @param input.db as klar_api */

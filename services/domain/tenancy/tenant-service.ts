@@ -12,11 +12,14 @@ import { isPlainName, normalizeEmail, slugProblem } from './tenant.ts';
 export type Tenant = tenants.TenantRow;
 export type Membership = { tenant: Tenant; role: Role };
 
-/** A name made of letters and digits somewhere, without control or direction characters; trimmed. */
+/** The name, trimmed. @throws KlarError invalid `invalid_name` */
 export function requirePlainName(name: string): string {
   const trimmed = name.trim();
-  if (!isPlainName(trimmed) || trimmed.length > 120) {
-    throw fail.invalid('invalid_name', 'A name has 1 to 120 characters, a letter or digit, and no control characters.');
+  if (!isPlainName(trimmed)) {
+    throw fail.invalid(
+      'invalid_name',
+      'A name has 1 to 120 characters, not all of them blank, and no control characters.',
+    );
   }
   return trimmed;
 }
@@ -83,6 +86,7 @@ export async function updateTenant(
   by: Principal,
   change: { name?: string | undefined; openRegistration?: boolean | undefined },
 ): Promise<Tenant> {
+  if (change.name === undefined && change.openRegistration === undefined) return currentTenant(tx);
   const name = change.name === undefined ? undefined : requirePlainName(change.name);
   const [tenant] = await Promise.all([
     tenants.update(tx, {
@@ -136,23 +140,35 @@ export async function joinTenant(
 /** Tenants entered at once for one list: more would take the pool from other requests. */
 const PARALLEL = 4;
 
-/** The schools of a person, by id; `after` is the last id of the page before. */
-export async function membershipsOf(db: Db, personId: string, after: string, limit: number): Promise<Membership[]> {
-  const ids = await db.withTx((tx) => members.tenantIdsOf(tx, personId, after, limit), { readOnly: true });
-  const found: (Membership | undefined)[] = new Array(ids.length);
+/** A page of somebody's schools; `next` is where the following page begins, if there is one. */
+export interface MembershipPage {
+  memberships: Membership[];
+  next: string | undefined;
+}
+
+/** The schools of a person, by id; `after` is the `next` of the page before, or ''. */
+export async function membershipsOf(db: Db, personId: string, after: string, limit: number): Promise<MembershipPage> {
+  const found = await db.withTx((tx) => members.tenantIdsOf(tx, personId, after, limit + 1), { readOnly: true });
+  const ids = found.slice(0, limit);
+  const memberships: (Membership | undefined)[] = new Array(ids.length);
   const next = ids.entries();
   const worker = async () => {
-    for (const [index, id] of next) {
-      found[index] = await db.withTenantTx(
-        id,
-        async (tx) => {
-          const [tenant, member] = await Promise.all([tenants.read(tx), members.byPerson(tx, personId)]);
-          return tenant === undefined || member === undefined ? undefined : { tenant, role: member.role };
-        },
-        { readOnly: true },
-      );
-    }
+    for (const [index, id] of next) memberships[index] = await membershipIn(db, id, personId);
   };
   await Promise.all(Array.from({ length: Math.min(PARALLEL, ids.length) }, worker));
-  return found.filter((membership) => membership !== undefined);
+  return {
+    memberships: memberships.filter((membership) => membership !== undefined),
+    next: found.length > limit ? ids.at(-1) : undefined,
+  };
+}
+
+function membershipIn(db: Db, tenantId: string, personId: string): Promise<Membership | undefined> {
+  return db.withTenantTx(
+    tenantId,
+    async (tx) => {
+      const [tenant, member] = await Promise.all([tenants.read(tx), members.byPerson(tx, personId)]);
+      return tenant === undefined || member === undefined ? undefined : { tenant, role: member.role };
+    },
+    { readOnly: true },
+  );
 }

@@ -24,14 +24,20 @@ export function slugProblem(slug: string): 'invalid_slug' | 'slug_reserved' | un
   return RESERVED_SLUGS.has(slug) ? 'slug_reserved' : undefined;
 }
 
-/**
- * Whether a name can be shown and mailed: no control characters (they would end a mail header), no line or
- * paragraph separators, no direction overrides (they make a name read as another), something visible.
- */
+// Control characters (they would end a mail header), line and paragraph separators, and direction overrides (they make
+// a name read as another).
+const NEVER = '\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069';
+// What is not seen. A name made of it alone is no name.
+const UNSEEN =
+  ' \\u00a0\\u00ad\\u115f\\u1160\\u1680\\u180e\\u2000-\\u200f\\u202f\\u205f-\\u2060\\u3000\\u3164\\ufeff\\uffa0';
+
+export const NAME_MAX = 120;
+/** A name that can be shown and mailed; without flags, so that it can stand in a JSON Schema. */
+export const NAME_PATTERN = new RegExp(`^[^${NEVER}]*[^${NEVER}${UNSEEN}][^${NEVER}]*$`);
+
+/** Whether a name can be shown and mailed. */
 export function isPlainName(name: string): boolean {
-  return (
-    name.isWellFormed() && !/[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/u.test(name) && /[\p{L}\p{N}]/u.test(name)
-  );
+  return name.isWellFormed() && [...name].length <= NAME_MAX && NAME_PATTERN.test(name);
 }
 
 /** One spelling per address: the invited and the registered one are compared in this form. */
