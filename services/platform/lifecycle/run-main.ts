@@ -8,11 +8,18 @@ type Startable = { stop(reason?: string): Promise<void> };
 
 /**
  * What a `main.ts` does when it is run: start, stop on a signal, and say plainly why it could not start.
- * Wrong settings exit 78 with every problem listed; anything else exits 1.
+ * `start` may look at the signal between its steps, to give up early and clean up. Wrong settings exit 78 with every problem listed; anything else exits 1.
  */
-export async function runMain(start: () => Promise<Startable>): Promise<void> {
+export async function runMain(start: (signal: AbortSignal) => Promise<Startable>): Promise<void> {
   let running: Startable | undefined;
-  onSignals(async (signal) => running?.stop(signal));
+  const interrupted = new AbortController();
+  let starting: Promise<unknown> = Promise.resolve();
+  onSignals(async (signal) => {
+    interrupted.abort(new Error(`stopped by ${signal} while starting`));
+    // A start that is under way owns processes and locks: it is let come to its end, and then undone.
+    await starting.catch(() => {});
+    await running?.stop(signal);
+  });
   const crash = (error: unknown) => {
     process.stderr.write(`${explain(error)}\n`);
     const end = () => process.exit(1);
@@ -23,8 +30,11 @@ export async function runMain(start: () => Promise<Startable>): Promise<void> {
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
   try {
-    running = await start();
+    const begun = start(interrupted.signal);
+    starting = begun;
+    running = await begun;
   } catch (error) {
+    if (interrupted.signal.aborted) process.exit(0);
     process.stderr.write(`${explain(error)}\n`);
     process.exit(error instanceof ConfigError ? EXIT_CONFIG : 1);
   }

@@ -1,5 +1,6 @@
 import { createLogger as createWinston, format, transports } from 'winston';
 import { currentLogContext } from './context.ts';
+import { type LoggedError, tellLoggedError } from './error-hook.ts';
 import { createRedactor } from './redact.ts';
 
 export {
@@ -9,6 +10,7 @@ export {
   type LogContext,
   withLogContext,
 } from './context.ts';
+export { type LoggedError, onLoggedError } from './error-hook.ts';
 export { createRedactor, isSecretKey } from './redact.ts';
 
 export type LogFields = Record<string, unknown>;
@@ -58,6 +60,10 @@ export function createLogger(input: LoggerInput): Logger {
       const { msg: safeMsg, ...rest } = safe;
       const line = JSON.stringify({ time: new Date().toISOString(), level, msg: safeMsg, ...rest });
       winston.log({ level, message: '', line });
+      if (level === 'error') {
+        const { error, ...others } = rest as { error?: LoggedError['error'] };
+        tellLoggedError({ msg: String(safeMsg), error, fields: others });
+      }
     }
     return {
       log,

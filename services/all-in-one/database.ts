@@ -1,0 +1,51 @@
+import { ensureDatabase, ensureRoles } from '#platform/db/index.ts';
+import { migrateDatabase } from '../cli/commands/migrate.ts';
+import type { DataDir } from './data-dir.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { databaseEnvironment, rolePasswords, withDatabase } from './environment.ts';
+import type { Progress } from './progress.ts';
+
+type Env = Record<string, string | undefined>;
+
+const DATABASE = 'klar';
+
+/**
+ * A database with roles and the newest schema: the embedded one, or with DATABASE_URL (a superuser's) another server.
+ * @returns the DATABASE_URL_<ROLE> that the parts use
+ */
+export async function prepareDatabase(
+  env: Env,
+  dir: DataDir,
+  progress: Progress,
+): Promise<{ env: Env; stop(): Promise<void> }> {
+  const outside = env.DATABASE_URL?.trim();
+  const server = outside
+    ? { url: outside, stop: async () => {} }
+    : await progress.step('PostgreSQL, embedded', async () => {
+        const postgres = await startEmbeddedPostgres({ dataDir: dir.pg, log: progress.say });
+        return {
+          url: withDatabase(postgres.superuserUrl, DATABASE),
+          admin: postgres.superuserUrl,
+          stop: () => postgres.stop(),
+        };
+      });
+  try {
+    const passwords = await rolePasswords(dir);
+    const superuserUrl = server.url;
+    await progress.step(
+      'Roles and schema',
+      async () => {
+        if ('admin' in server) await ensureDatabase(server.admin, DATABASE);
+        await ensureRoles({ superuserUrl, passwords });
+        const roles = databaseEnvironment(env, superuserUrl, passwords);
+        const url = roles.DATABASE_URL_MIGRATOR ?? superuserUrl;
+        return migrateDatabase({ url });
+      },
+      ({ applied }) => (applied.length > 0 ? `${applied.length} migrations applied` : 'nothing to do'),
+    );
+    return { env: databaseEnvironment(env, superuserUrl, passwords), stop: server.stop };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
