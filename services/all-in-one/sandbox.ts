@@ -41,7 +41,7 @@ export async function startLocalSandbox(input: {
   const sandboxPort = await preferPort('SANDBOX_PORT', settings.SANDBOX_PORT, given('SANDBOX_PORT'));
   const smtpPort = await preferPort('SANDBOX_MAIL_PORT', settings.SANDBOX_MAIL_PORT, given('SANDBOX_MAIL_PORT'));
   await mkdir(dir.sandbox, { recursive: true });
-  const { startSandbox } = await import('../sandbox/start.ts');
+  const { startSandbox } = await import('../sandbox/main.ts');
   const sandbox = await input.progress.step('Sandbox', () =>
     startSandbox({
       profile: settings.KLAR_PROFILE,

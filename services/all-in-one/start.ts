@@ -87,7 +87,6 @@ async function start(
     settings: wanted,
     dir,
     progress,
-    base,
     port,
     stream: output.stream,
   });

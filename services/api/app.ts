@@ -19,6 +19,7 @@ import {
 } from '#platform/http/index.ts';
 import { withLogContext } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
+import { withServerSpan } from '#platform/telemetry/index.ts';
 
 export interface AppInput {
   routes: readonly Route[];
@@ -118,7 +119,7 @@ function observe({ pipeline: { log }, metrics }: AppInput): RequestHandler {
         user_agent: req.headers['user-agent']?.slice(0, 200),
       });
     });
-    withLogContext({ request_id: requestId }, next);
+    withLogContext({ request_id: requestId }, () => withServerSpan(req, res, next));
   };
 }
 

@@ -3,7 +3,7 @@ import { ALL_PERMISSIONS, type ApiKey, createApiKey, listApiKeys, revokeApiKey }
 import { needSecret } from '#platform/config/index.ts';
 import { decodeCursor, encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
-import { nameField } from './tenancy.ts';
+import { nameField } from '../fields.ts';
 
 const scope = z.enum(ALL_PERMISSIONS as [(typeof ALL_PERMISSIONS)[number], ...typeof ALL_PERMISSIONS]);
 const apiKey = z.object({

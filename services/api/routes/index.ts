@@ -9,6 +9,8 @@ import { tenancyRoutes } from './tenancy.ts';
 export function apiRoutes(deps: ApiDeps): Route[] {
   let document: object | undefined;
   const routes: Route[] = [
+    ...tenancyRoutes(deps),
+    ...adminRoutes(deps),
     ...opsRoutes(deps, () => {
       document ??= documentOf(routes);
       return document;

@@ -2,8 +2,6 @@ import { z } from 'zod';
 import {
   currentTenant,
   type Membership,
-  NAME_MAX,
-  NAME_PATTERN,
   ROLES,
   SLUG_MAX,
   SLUG_MIN,
@@ -13,11 +11,10 @@ import {
 } from '#domain/tenancy/index.ts';
 import { decodeCursor, encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
+import { nameField } from '../fields.ts';
 import { apiKeyRoutes } from './api-keys.ts';
 import { memberRoutes } from './members.ts';
 
-/** A display name: of a school, a key. */
-export const nameField = z.string().min(1).max(NAME_MAX).regex(NAME_PATTERN);
 const role = z.enum(ROLES);
 const membership = z.object({ id: z.string(), slug: z.string(), name: z.string(), role });
 const school = z.object({

@@ -136,7 +136,9 @@ export function createEngine(input: EngineInput): Engine {
 
   async function within<T>(scope: Scope, fn: () => Promise<T>): Promise<Outcome<T>> {
     try {
-      return { ok: true, value: await scopes.run(scope, fn), scope };
+      const value = await scopes.run(scope, fn);
+      if (scope.failed !== undefined) throw scope.failed;
+      return { ok: true, value, scope };
     } catch (error) {
       if (scope.failed !== undefined) throw scope.failed;
       if (!isApiError(error) || error.statusCode >= 500) throw error;

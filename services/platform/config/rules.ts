@@ -48,6 +48,13 @@ function profileRules(facts: Facts): Problem[] {
       mend: 'set NODE_ENV=production',
     });
   }
+  if (facts.isSet('KLAR_FAILPOINT')) {
+    out.push({
+      name: 'KLAR_FAILPOINT',
+      problem: `kills the process on purpose, which ${profile} refuses`,
+      mend: 'unset it: it is for crash tests',
+    });
+  }
   if (facts.process === 'all-in-one') {
     out.push({
       name: 'KLAR_PROFILE',

@@ -36,7 +36,7 @@ function mistakesOf(route: Route): string[] {
   const expect = (ok: boolean, mistake: string) => {
     if (!ok) mistakes.push(mistake);
   };
-  expect(/^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$/.test(route.id), 'the id must be module.verb');
+  expect(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/.test(route.id), 'the id must be module.verb');
   expect(
     /^\/api(\/[a-z0-9][a-z0-9_.-]*|\/:[a-z][a-z0-9_]*)+$/.test(route.path),
     `${route.path} is not a path below /api`,

@@ -4,7 +4,7 @@ import type { Fault, Faults } from '../faults.ts';
 import type { RecordedRequest, RequestsLog } from '../requests-log.ts';
 import { ENDPOINTS } from './api/endpoints.ts';
 import { findEndpoint } from './api/endpoint.ts';
-import { expandAnswer } from './expand.ts';
+import { expandAnswer, requireExpandable } from './expand.ts';
 import { canonical, type FormObject, parseForm } from './form.ts';
 import { createIdempotency, type KeyVerdict } from './idempotency.ts';
 import { createRateLimit } from './rate-limit.ts';
@@ -85,11 +85,13 @@ export function stripeApp({ world, faults, requests, secretKeys, rateLimitPerSec
   ): Promise<Outcome> {
     try {
       const handle = endpoint.prepare(raw);
+      const expand = (raw.expand as string[] | undefined) ?? [];
+      requireExpandable(recorded.path, isList(recorded), expand);
       if (fault?.kind === 'delay') await pause(fault.delay_ms);
       passTime(world);
       const cause = { id: recorded.id, idempotency_key: recorded.method === 'GET' ? null : recorded.idempotency_key };
       const answer = becauseOf(world, cause, () => handle(world, id));
-      const expanded = expandAnswer(world, answer, (raw.expand as string[] | undefined) ?? []);
+      const expanded = expandAnswer(world, answer, expand);
       if (fault?.kind === 'http_500') throw serverError(true);
       verdict?.finish({ status: 200, body: expanded, request_id: recorded.id });
       return { status: 200, body: expanded, headers: {} };
@@ -120,6 +122,10 @@ function recordOf(request: Request): RecordedRequest {
     stripe_version: request.get('stripe-version') ?? null,
   };
 }
+
+/** A list's objects are under `data`; every GET without an id is one, but for the account and its balance. */
+const isList = ({ method, path }: RecordedRequest) =>
+  method === 'GET' && (path.endsWith('/line_items') || /^\/v1\/(checkout\/)?[a-z_]+s$/.test(path));
 
 function paramsOf(request: Request): FormObject {
   const query = request.originalUrl.split('?')[1] ?? '';
