@@ -41,7 +41,15 @@ export type LoggerInput = {
 };
 
 export function createLogger(input: LoggerInput): Logger {
-  const redact = createRedactor(input.redact);
+  const redactor = createRedactor(input.redact);
+  function redact(fields: LogFields): LogFields {
+    try {
+      return redactor(fields) as LogFields;
+    } catch {
+      // A getter that throws, a revoked proxy: the line matters more than its fields.
+      return { msg: redactor(fields.msg), fields: '(could not be shown)' };
+    }
+  }
   const stream = input.stream ?? process.stdout;
   const winston = createWinston({
     level: input.level === 'silent' ? 'error' : (input.level ?? 'info'),
@@ -56,7 +64,7 @@ export function createLogger(input: LoggerInput): Logger {
     function log(level: LogLevel, msg: string, fields: LogFields = {}): void {
       if (!winston.isLevelEnabled(level) || winston.silent) return;
       const own = { ...bound, ...currentLogContext(), ...fields };
-      const safe = redact({ ...own, msg }) as LogFields;
+      const safe = redact({ ...own, msg });
       const { msg: safeMsg, ...rest } = safe;
       const line = JSON.stringify({ time: new Date().toISOString(), level, msg: safeMsg, ...rest });
       winston.log({ level, message: '', line });

@@ -35,6 +35,7 @@ export function isSecretKey(key: string): boolean {
   return parts.some((part, i) => SECRET_WORDS.has(part) || SECRET_PAIRS.has(`${part}_${parts[i + 1] ?? ''}`));
 }
 
+// Every repetition is bounded: what is logged may be chosen by a stranger, and quadratic matching would stop the loop.
 const PATTERNS: [RegExp, string | ((...m: string[]) => string)][] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, MASK],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}/gi, `$1 ${MASK}`],
@@ -44,10 +45,10 @@ const PATTERNS: [RegExp, string | ((...m: string[]) => string)][] = [
   // An API key of ours has digits or capitals; a metric or a role name (klar_api, klar_sales_orders_total) has none.
   [/\bklar_(?=[A-Za-z0-9_-]*[0-9A-Z])[A-Za-z0-9_-]{12,}/g, `klar_${MASK}`],
   [/\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?/g, MASK],
-  [/\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@/]+@/gi, `$1:${MASK}@`],
+  [/\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s:@/]{0,200}):[^\s@/]{1,1000}@/gi, `$1:${MASK}@`],
   // JSON, form or query text that was logged as a string: "password":"...", token=...
   [
-    /(["']?)\b((?:[A-Za-z0-9]+[_-])*(?:password|passwd|secret|token|otp|cvc|cvv|api[_-]?key|pan))\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&,;}\]"']+)/gi,
+    /(["']?)\b((?:[A-Za-z0-9]{1,20}[_-]){0,3}(?:password|passwd|secret|token|otp|cvc|cvv|api[_-]?key|pan))\1(\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&,;}\]"']+)/gi,
     (_all, quote = '', key = '', sep = '', value = '') =>
       `${quote}${key}${quote}${sep}${value.startsWith('"') ? `"${MASK}"` : MASK}`,
   ],
@@ -56,7 +57,7 @@ const PATTERNS: [RegExp, string | ((...m: string[]) => string)][] = [
     /(?<![A-Za-z0-9_.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![A-Za-z0-9_-])/g,
     (match = '') => (passesLuhn(match) ? MASK : match),
   ],
-  [/([A-Za-z0-9._%+-])[A-Za-z0-9._%+-]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/g, '$1***@$2'],
+  [/([A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{0,63}@([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})/g, '$1***@$2'],
 ];
 
 function passesLuhn(text: string): boolean {
@@ -120,11 +121,12 @@ export function createRedactor(known: () => Iterable<string> = () => []): (value
     if (value instanceof Map) return walk(Object.fromEntries(value), secrets, depth, path);
     if (value instanceof Set) return walk([...value], secrets, depth, path);
     if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((item) => walk(item, secrets, depth + 1, path));
+    if ('toJSON' in value && typeof value.toJSON === 'function') return walk(value.toJSON(), secrets, depth + 1, path);
     const fields = value instanceof Error ? errorFields(value) : (value as Record<string, unknown>);
     const out: [string, unknown][] = [];
     for (const [key, item] of Object.entries(fields).slice(0, MAX_ENTRIES)) {
-      if (item === undefined) continue;
-      out.push([text(key, secrets), isSecretKey(key) ? MASK : walk(item, secrets, depth + 1, path)]);
+      const safe = isSecretKey(key) && item !== undefined ? MASK : walk(item, secrets, depth + 1, path);
+      if (safe !== undefined) out.push([text(key, secrets), safe]);
     }
     return Object.fromEntries(out);
   }
