@@ -2,6 +2,7 @@ import type { Route } from '#platform/http/index.ts';
 import type { ApiDeps } from '../deps.ts';
 import { documentOf } from '../openapi.ts';
 import { adminRoutes } from './admin.ts';
+import { identityRoutes } from './identity.ts';
 import { opsRoutes } from './ops.ts';
 import { tenancyRoutes } from './tenancy.ts';
 
@@ -9,14 +10,13 @@ import { tenancyRoutes } from './tenancy.ts';
 export function apiRoutes(deps: ApiDeps): Route[] {
   let document: object | undefined;
   const routes: Route[] = [
+    ...identityRoutes(deps),
     ...tenancyRoutes(deps),
     ...adminRoutes(deps),
     ...opsRoutes(deps, () => {
       document ??= documentOf(routes);
       return document;
     }),
-    ...tenancyRoutes(deps),
-    ...adminRoutes(deps),
   ];
   return routes;
 }
