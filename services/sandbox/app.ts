@@ -30,7 +30,8 @@ export function createSandboxApp(input: SandboxAppInput): Express {
   });
   const onError: ErrorRequestHandler = (error, request, response, _next) => {
     const status = Number(error?.status) || 500;
-    if (status >= 500) log.error('sandbox: a page failed', { path: request.path, error: String(error?.stack ?? error) });
+    if (status >= 500)
+      log.error('sandbox: a page failed', { path: request.path, error: String(error?.stack ?? error) });
     response.status(status).json({ error: status >= 500 ? 'the sandbox failed; see its log' : String(error?.message) });
   };
   app.use(onError);

@@ -53,7 +53,9 @@ export type Faults = {
   list(): Fault[];
   clear(id?: string): void;
   /** The first fault that fits, counted as struck. */
-  strike(event: { api: { method: string; path: string } } | { webhook: string } | { mail: string[] }): Fault | undefined;
+  strike(
+    event: { api: { method: string; path: string } } | { webhook: string } | { mail: string[] },
+  ): Fault | undefined;
 };
 
 export function createFaults(): Faults {
@@ -111,7 +113,8 @@ function parseFault(input: unknown, id: string): Fault | { error: string } {
   const code = number('code', 550);
   if (!Number.isInteger(times) || times < 1) return { error: 'times must be a whole number of 1 or more' };
   if (!Number.isInteger(delay_ms) || delay_ms < 0) return { error: 'delay_ms must be a whole number of 0 or more' };
-  if (!Number.isInteger(code) || code < 400 || code > 599) return { error: 'code must be an SMTP code from 400 to 599' };
+  if (!Number.isInteger(code) || code < 400 || code > 599)
+    return { error: 'code must be an SMTP code from 400 to 599' };
   return { id, match, kind, times, delay_ms, code, applied: given.applied === true, struck: 0 };
 }
 

@@ -93,7 +93,9 @@ export function checkoutApp(world: World): Router {
 
   router.get('/receipts/:id', (request, response) => {
     const charge = world.store.get('charges', request.params.id);
-    const page = charge ? receiptPage(charge) : messagePage('No such receipt', html`<p>The sandbox has no such charge.</p>`);
+    const page = charge
+      ? receiptPage(charge)
+      : messagePage('No such receipt', html`<p>The sandbox has no such charge.</p>`);
     response
       .status(charge ? 200 : 404)
       .set(pageHeaders())

@@ -78,9 +78,10 @@ const NAMES: Record<string, string> = { card: 'Card', klarna: 'Klarna (paid late
 
 function methods(session: Stripe.Checkout.Session): Html {
   return html`<fieldset><legend>Payment method</legend>${session.payment_method_types.map(
-    (type, index) => html`<label class="choice"><input type="radio" name="method" value="${type}" ${
-      index === 0 ? html`checked` : null
-    }>${NAMES[type] ?? type}</label>`,
+    (type, index) =>
+      html`<label class="choice"><input type="radio" name="method" value="${type}" ${
+        index === 0 ? html`checked` : null
+      }>${NAMES[type] ?? type}</label>`,
   )}</fieldset>
 ${session.payment_method_types.includes('card') ? cardFields() : null}`;
 }

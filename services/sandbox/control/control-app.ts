@@ -100,7 +100,8 @@ export function controlApp({ world, faults, requests, deliverer }: ControlInput)
   });
   router.post('/sandbox/charges/:id/dispute', (request, response) => {
     const dispute = openDispute(world, request.params.id);
-    if (!dispute) return void response.status(409).json({ error: 'only a succeeded, undisputed charge can be disputed' });
+    if (!dispute)
+      return void response.status(409).json({ error: 'only a succeeded, undisputed charge can be disputed' });
     response.status(201).json(dispute);
   });
   router.post('/sandbox/disputes/:id/close', json, (request, response) => {

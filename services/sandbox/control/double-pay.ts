@@ -3,8 +3,8 @@ import { bookCharge } from '../stripe/charge.ts';
 import { succeedIntent } from '../stripe/intent.ts';
 import { createMethod } from '../stripe/payment-method.ts';
 import { completeSession, intentOf } from '../stripe/session-payment.ts';
-import { cardByNumber } from '../stripe/test-cards.ts';
 import { stripeId } from '../stripe/stripe-id.ts';
+import { cardByNumber } from '../stripe/test-cards.ts';
 import type { World } from '../stripe/world.ts';
 
 /** How money arrives that nobody expects. */

@@ -9,7 +9,10 @@ import { ACCOUNT_ID, API_VERSION, type World } from '../stripe/world.ts';
 const SHOWN = 15;
 
 /** What exists in the sandbox, newest first. */
-export function homePage(world: World, facts: { smtpUrl: string; webhookUrl: string | undefined; faults: number }): string {
+export function homePage(
+  world: World,
+  facts: { smtpUrl: string; webhookUrl: string | undefined; faults: number },
+): string {
   const sessions = world.store.all('sessions').reverse();
   const events = world.store.all('events').reverse();
   return layout(

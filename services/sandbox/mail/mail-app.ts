@@ -26,7 +26,10 @@ export function mailApp(store: Store): Router {
 
   router.get('/mail', (request, response) => {
     const to = typeof request.query.to === 'string' ? request.query.to : '';
-    response.set(pageHeaders()).type('html').send(mailListPage(search(to), to));
+    response
+      .set(pageHeaders())
+      .type('html')
+      .send(mailListPage(search(to), to));
   });
   router.get('/mail/:id', (request, response) =>
     show(response, request.params.id, (mail) => void response.set(pageHeaders()).type('html').send(mailPage(mail))),

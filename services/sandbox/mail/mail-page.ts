@@ -14,10 +14,11 @@ ${mails.length === 0 ? html`<div class="panel">No mail yet. It appears here as s
   );
 }
 
-const list = (mails: readonly MailRecord[]): Html => html`<ol class="mails panel">${mails.map(
-  (mail) => html`<li><a href="/mail/${mail.id}"><strong>${mail.subject || '(no subject)'}</strong>
+const list = (mails: readonly MailRecord[]): Html =>
+  html`<ol class="mails panel">${mails.map(
+    (mail) => html`<li><a href="/mail/${mail.id}"><strong>${mail.subject || '(no subject)'}</strong>
 <br><span class="soft small">to ${mail.to.join(', ')}, ${mail.at}</span></a></li>`,
-)}</ol>`;
+  )}</ol>`;
 
 /** One mail: its links first, because that is what it is opened for, then the text and the HTML part. */
 export function mailPage(mail: MailRecord): string {

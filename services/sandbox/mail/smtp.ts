@@ -97,7 +97,9 @@ async function parse(raw: Buffer, to: string[], session: SMTPServerSession): Pro
     text: parsed.text ?? '',
     html,
     links: linksOf(html ?? '', parsed.text ?? ''),
-    headers: Object.fromEntries(parsed.headerLines.map(({ key, line }) => [key, line.slice(line.indexOf(':') + 1).trim()])),
+    headers: Object.fromEntries(
+      parsed.headerLines.map(({ key, line }) => [key, line.slice(line.indexOf(':') + 1).trim()]),
+    ),
     raw: raw.toString('base64'),
   };
 }

@@ -29,7 +29,15 @@ export function bookTransaction(
     exchange_rate: null,
     fee,
     fee_details: fee
-      ? [{ amount: fee, application: null, currency: input.currency, description: 'Stripe processing fees', type: 'stripe_fee' }]
+      ? [
+          {
+            amount: fee,
+            application: null,
+            currency: input.currency,
+            description: 'Stripe processing fees',
+            type: 'stripe_fee',
+          },
+        ]
       : [],
     net: input.amount - fee,
     reporting_category: input.type,

@@ -17,7 +17,10 @@ type ChargeInput = {
 };
 
 /** Stores a charge of an intent. A succeeded one gets its balance transaction later, by `bookCharge`, as at Stripe. */
-export function createCharge(world: World, { intent, method, status, failure, authenticated }: ChargeInput): Stripe.Charge {
+export function createCharge(
+  world: World,
+  { intent, method, status, failure, authenticated }: ChargeInput,
+): Stripe.Charge {
   const id = stripeId(method.type === 'card' ? 'ch' : 'py');
   const paid = status === 'succeeded';
   const charge = {

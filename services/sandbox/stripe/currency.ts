@@ -70,10 +70,10 @@ export function money(amount: number, currency: string): string {
 export function requireChargeable(amount: number, currency: string, what: string, param?: string): void {
   const least = MINIMUM[currency] ?? 1;
   if (amount < least) {
-    throw refuse.invalid(
-      `${what} must add up to at least ${money(least, currency)} ${currency}`,
-      { code: 'amount_too_small', param },
-    );
+    throw refuse.invalid(`${what} must add up to at least ${money(least, currency)} ${currency}`, {
+      code: 'amount_too_small',
+      param,
+    });
   }
   if (amount > MAXIMUM) {
     throw refuse.invalid(`${what} must be no more than ${money(MAXIMUM, currency)}`, {

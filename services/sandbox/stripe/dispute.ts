@@ -37,7 +37,10 @@ export function openDispute(world: World, chargeId: string): Stripe.Dispute | un
     livemode: false,
     metadata: {},
     payment_intent: charge.payment_intent,
-    payment_method_details: { type: 'card', card: { brand: 'visa', case_type: 'chargeback', network_reason_code: '83' } },
+    payment_method_details: {
+      type: 'card',
+      card: { brand: 'visa', case_type: 'chargeback', network_reason_code: '83' },
+    },
     reason: 'fraudulent',
     status: 'needs_response',
   } as unknown as Stripe.Dispute;

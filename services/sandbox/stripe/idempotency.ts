@@ -6,7 +6,9 @@ import type { World } from './world.ts';
 const KEPT_MS = 24 * 3600 * 1000;
 
 /** What a key means for a request: run it, or send the stored answer. */
-export type KeyVerdict = { run: true; finish(answer: Answer): void; abandon(): void } | { run: false; stored: IdempotencyRecord };
+export type KeyVerdict =
+  | { run: true; finish(answer: Answer): void; abandon(): void }
+  | { run: false; stored: IdempotencyRecord };
 
 export type Answer = { status: number; body: unknown; request_id: string };
 
@@ -19,7 +21,8 @@ export function createIdempotency(world: World): (key: string, path: string, fin
   return (key, path, fingerprint) => {
     const stored = world.store.get('idempotency', key);
     if (stored && stored.expires_at > world.clock.nowMs()) {
-      if (stored.path !== path) throw mismatch(key, `endpoint they were first used for ('${path}' vs '${stored.path}')`);
+      if (stored.path !== path)
+        throw mismatch(key, `endpoint they were first used for ('${path}' vs '${stored.path}')`);
       if (stored.fingerprint !== fingerprint) throw mismatch(key, 'parameters they were first used with');
       return { run: false, stored };
     }

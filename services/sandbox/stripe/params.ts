@@ -49,6 +49,13 @@ export function parseParams<T>(fields: Fields<T>, raw: FormObject): T {
 const join = (prefix: string, name: string) => (prefix === '' ? name : `${prefix}[${name}]`);
 
 function parseObject(fields: Record<string, Spec>, raw: FormObject, prefix: string): Record<string, unknown> {
+  if (raw.payment_method_types !== undefined && !Object.hasOwn(fields, 'payment_method_types')) {
+    // Removed by the version the sandbox speaks, with a code of its own.
+    throw refuse.invalid('`payment_method_types` is no longer supported. Use `allowed_payment_method_types`.', {
+      param: 'payment_method_types',
+      code: 'payment_method_types_no_longer_supported',
+    });
+  }
   const strangers = Object.keys(raw).filter((name) => !Object.hasOwn(fields, name));
   if (strangers.length > 0) throw refuse.unknown(strangers.map((name) => join(prefix, name)));
   const result: Record<string, unknown> = {};

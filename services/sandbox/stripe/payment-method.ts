@@ -68,7 +68,10 @@ function cardFacts(card: TestCard) {
 }
 
 /** `payment_method_details` of a charge. */
-export function methodDetails(method: Stripe.PaymentMethod, authenticated: boolean): Stripe.Charge.PaymentMethodDetails {
+export function methodDetails(
+  method: Stripe.PaymentMethod,
+  authenticated: boolean,
+): Stripe.Charge.PaymentMethodDetails {
   if (method.type === 'card' && method.card) {
     const { brand, checks, country, exp_month, exp_year, fingerprint, funding, last4, wallet } = method.card;
     return {

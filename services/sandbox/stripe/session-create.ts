@@ -166,7 +166,10 @@ function requireUrls(params: Create, types: readonly string[]): void {
   forbid('success_url');
   forbid('cancel_url');
   if (mode !== 'embedded_page') forbid('redirect_on_completion');
-  if (params.redirect_on_completion === 'never') return forbid('return_url');
+  if (params.redirect_on_completion === 'never') {
+    forbid('return_url');
+    return;
+  }
   // A card needs no way back; a method with a page of its own does.
   const redirects = mode === 'embedded_page' || types.some((type) => type !== 'card');
   if (redirects && params.return_url === undefined) throw refuse.missing('return_url');

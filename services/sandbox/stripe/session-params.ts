@@ -6,7 +6,7 @@ export const UI_MODES = ['elements', 'embedded_page', 'form', 'hosted_page'] as 
 
 type Create = Stripe.Checkout.SessionCreateParams;
 
-const productData: Fields<Create.LineItem.PriceData.ProductData> = {
+const productData: Fields<Stripe.Checkout.SessionCreateParams.LineItem.PriceData.ProductData> = {
   name: text({ required: true, max: 5000 }),
   description: text({ max: 40_000 }),
   images: { type: 'list', of: text({ url: true, max: 2048 }), max: 8 },
@@ -16,7 +16,7 @@ const productData: Fields<Create.LineItem.PriceData.ProductData> = {
   unit_label: cosmetic,
 };
 
-const priceData: Fields<Create.LineItem.PriceData> = {
+const priceData: Fields<Stripe.Checkout.SessionCreateParams.LineItem.PriceData> = {
   currency: text({ required: true, max: 3 }),
   product: unsupported,
   product_data: { type: 'object', fields: productData },
@@ -26,7 +26,7 @@ const priceData: Fields<Create.LineItem.PriceData> = {
   unit_amount_decimal: unsupported,
 };
 
-const lineItem: Fields<Create.LineItem> = {
+const lineItem: Fields<Stripe.Checkout.SessionCreateParams.LineItem> = {
   adjustable_quantity: unsupported,
   metadata,
   price: unsupported,
@@ -35,7 +35,7 @@ const lineItem: Fields<Create.LineItem> = {
   tax_rates: unsupported,
 };
 
-const intentData: Fields<Create.PaymentIntentData> = {
+const intentData: Fields<Stripe.Checkout.SessionCreateParams.PaymentIntentData> = {
   application_fee_amount: unsupported,
   capture_method: unsupported,
   description: text({ max: 1000 }),

@@ -1,13 +1,13 @@
 import type Stripe from 'stripe';
 import type { MethodType, SessionRecord } from '../records.ts';
 import { bookCharge, type Failure } from './charge.ts';
+import { createCustomer } from './customer.ts';
 import { openDispute } from './dispute.ts';
 import { emit } from './emit.ts';
 import { createIntent, failIntent, processIntent, requireAction, succeedIntent } from './intent.ts';
 import { createMethod, NO_PAYER, type Payer } from './payment-method.ts';
 import { customerDetails } from './session-create.ts';
-import { createCustomer } from './customer.ts';
-import { type CardOutcome, cardByNumber, DECLINED } from './test-cards.ts';
+import { type CardOutcome, cardByNumber, DECLINED, TEST_CARDS } from './test-cards.ts';
 import type { World } from './world.ts';
 
 /** How far a payment got. `closed`: the session was not open any more. */
@@ -60,7 +60,11 @@ export function paySession(world: World, id: string, choice: Choice): PayResult 
  * The person comes back from 3-D Secure or the page of a redirect method. `approve_fails_later`: a delayed method is
  * approved now and fails at its end.
  */
-export function finishStep(world: World, id: string, decision: 'approve' | 'approve_fails_later' | 'refuse'): PayResult {
+export function finishStep(
+  world: World,
+  id: string,
+  decision: 'approve' | 'approve_fails_later' | 'refuse',
+): PayResult {
   const record = world.store.get('sessions', id);
   const intent = record && world.store.get('intents', String(record.session.payment_intent));
   const method = intent && world.store.get('methods', String(intent.payment_method));
@@ -140,7 +144,9 @@ export function completeSession(
   const { step: _step, ...rest } = world.store.get('sessions', record.id) ?? record;
   const customer =
     rest.session.customer ??
-    (rest.session.customer_creation === 'always' ? createCustomer(world, { email: payer.email, name: payer.name }).id : null);
+    (rest.session.customer_creation === 'always'
+      ? createCustomer(world, { email: payer.email, name: payer.name }).id
+      : null);
   const done = world.store.put('sessions', {
     ...rest,
     session: {
@@ -190,7 +196,8 @@ function finishCard(
 
 /** What a card does after its challenge was passed; one of the test cards is declined even then. */
 function afterChallenge(method: Stripe.PaymentMethod): CardOutcome {
-  return method.card?.last4 === '1629'
+  const { outcome } = TEST_CARDS.find(({ number }) => number.endsWith(method.card?.last4 ?? 'none')) ?? {};
+  return outcome?.kind === 'three_d_secure' && outcome.afterwards === 'declined'
     ? { kind: 'declined', code: 'card_declined', declineCode: 'generic_decline', message: DECLINED }
     : { kind: 'approved' };
 }

@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import express, { type Request, type Response, Router } from 'express';
 import type { Fault, Faults } from '../faults.ts';
 import type { RecordedRequest, RequestsLog } from '../requests-log.ts';
-import { ENDPOINTS } from './api/endpoints.ts';
 import { findEndpoint } from './api/endpoint.ts';
+import { ENDPOINTS } from './api/endpoints.ts';
 import { expandAnswer, requireExpandable } from './expand.ts';
 import { canonical, type FormObject, parseForm } from './form.ts';
 import { createIdempotency, type KeyVerdict } from './idempotency.ts';
@@ -146,7 +146,11 @@ function refusalOf(error: unknown): Outcome {
 
 function send(response: Response, recorded: RecordedRequest, { status, body, headers }: Outcome): void {
   recorded.status = status;
-  response.status(status).set(headers).type('application/json').send(`${JSON.stringify(body, null, 2)}\n`);
+  response
+    .status(status)
+    .set(headers)
+    .type('application/json')
+    .send(`${JSON.stringify(body, null, 2)}\n`);
 }
 
 /** Ends the connection without an answer. */
@@ -161,8 +165,7 @@ const rateLimited = () =>
     {
       type: 'invalid_request_error',
       code: 'rate_limit',
-      message:
-        'Request rate limit exceeded. Learn more about rate limits here https://docs.stripe.com/rate-limits.',
+      message: 'Request rate limit exceeded. Learn more about rate limits here https://docs.stripe.com/rate-limits.',
     },
     { headers: { 'Stripe-Rate-Limited-Reason': 'global-rate' } },
   );

@@ -41,8 +41,7 @@ export const refuse = {
   /** A refusal of the endpoint itself, after its parameters were accepted; stored under the idempotency key. */
   conflict: (message: string, extra: Extra = {}) =>
     new StripeRefusal(400, invalidBody(message, extra), { executed: true }),
-  missing: (param: string) =>
-    refuse.invalid(`Missing required param: ${param}.`, { param, code: 'parameter_missing' }),
+  missing: (param: string) => refuse.invalid(`Missing required param: ${param}.`, { param, code: 'parameter_missing' }),
   unknown: (params: string[]) =>
     refuse.invalid(`Received unknown parameter${params.length > 1 ? 's' : ''}: ${params.join(', ')}`, {
       param: params[0],

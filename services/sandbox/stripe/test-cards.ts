@@ -2,7 +2,7 @@
 export type CardOutcome =
   | { kind: 'approved'; refunds?: 'pending' | 'fail'; disputed?: true }
   | { kind: 'declined'; code: string; declineCode: string | null; message: string }
-  | { kind: 'three_d_secure'; then: 'approved' | 'declined' };
+  | { kind: 'three_d_secure'; afterwards: 'approved' | 'declined' };
 
 /** A test card: its brand, what it does, and how the checkout page names it. */
 export type TestCard = { number: string; brand: string; label: string; outcome: CardOutcome };
@@ -10,7 +10,13 @@ export type TestCard = { number: string; brand: string; label: string; outcome: 
 /** The refusal that most declined cards give. */
 export const DECLINED = 'Your card was declined.';
 
-const declined = (number: string, label: string, code: string, declineCode: string | null, message: string): TestCard => ({
+const declined = (
+  number: string,
+  label: string,
+  code: string,
+  declineCode: string | null,
+  message: string,
+): TestCard => ({
   number,
   brand: 'visa',
   label,
@@ -50,19 +56,19 @@ export const TEST_CARDS: readonly TestCard[] = [
     number: '4000002500003155',
     brand: 'visa',
     label: 'asks for 3-D Secure',
-    outcome: { kind: 'three_d_secure', then: 'approved' },
+    outcome: { kind: 'three_d_secure', afterwards: 'approved' },
   },
   {
     number: '4000002760003184',
     brand: 'visa',
     label: 'always asks for 3-D Secure',
-    outcome: { kind: 'three_d_secure', then: 'approved' },
+    outcome: { kind: 'three_d_secure', afterwards: 'approved' },
   },
   {
     number: '4000008400001629',
     brand: 'visa',
     label: 'asks for 3-D Secure, then is declined',
-    outcome: { kind: 'three_d_secure', then: 'declined' },
+    outcome: { kind: 'three_d_secure', afterwards: 'declined' },
   },
   {
     number: '4000000000007726',

@@ -3,8 +3,8 @@ import type { Delivery, DeliveryAttempt, EventRecord, SandboxLog } from '../reco
 import type { SandboxClock } from '../sandbox-clock.ts';
 import type { Store } from '../store.ts';
 import { eventOf, typeFits } from '../stripe/api/events.ts';
-import { createWorkers } from './workers.ts';
 import { signatureHeader } from './signature.ts';
+import { createWorkers } from './workers.ts';
 
 /** Where events go. */
 export type Target = { id: string; url: string; secrets: readonly string[]; types: readonly string[] };

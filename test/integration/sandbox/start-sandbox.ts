@@ -51,7 +51,14 @@ export async function startReceiver(): Promise<Receiver> {
 /** The SDK, pointed at the sandbox the way Klar points it with STRIPE_API_BASE. */
 export function stripeAt(url: string, key = SECRET_KEY, extra: object = {}): Stripe {
   const { hostname, port } = new URL(url);
-  return new Stripe(key, { host: hostname, port: Number(port), protocol: 'http', maxNetworkRetries: 0, ...extra });
+  return new Stripe(key, {
+    host: hostname,
+    port: Number(port),
+    protocol: 'http',
+    maxNetworkRetries: 0,
+    telemetry: false,
+    ...extra,
+  });
 }
 
 export type Rig = Sandbox & {

@@ -68,4 +68,3 @@ export function lineItemsOf(world: World, id: string): object | undefined {
   if (!record) return undefined;
   return listPage([...record.line_items].reverse(), {}, { url: `${PATH}/${id}/line_items`, kind: 'item' });
 }
-

@@ -3,7 +3,18 @@ import { bookCharge } from '../charge.ts';
 import { requireChargeable, requireCurrency } from '../currency.ts';
 import { cancelIntent, createIntent, DYNAMIC_TYPES, failIntent, requireAction, succeedIntent } from '../intent.ts';
 import { inRange, listPage } from '../list.ts';
-import { cosmetic, expand, type Fields, flag, integer, mergeMetadata, metadata, page, text, unsupported } from '../params.ts';
+import {
+  cosmetic,
+  expand,
+  type Fields,
+  flag,
+  integer,
+  mergeMetadata,
+  metadata,
+  page,
+  text,
+  unsupported,
+} from '../params.ts';
 import { createMethod, NO_PAYER } from '../payment-method.ts';
 import { refuse } from '../stripe-error.ts';
 import { cardByNumber, TEST_METHODS } from '../test-cards.ts';
@@ -93,6 +104,11 @@ const listFields: Fields<Stripe.PaymentIntentListParams> = {
   created: { type: 'range' },
   customer: text(),
   customer_account: unsupported,
+};
+
+const cancelFields: Fields<Stripe.PaymentIntentCancelParams> = {
+  expand,
+  cancellation_reason: text({ oneOf: ['abandoned', 'duplicate', 'fraudulent', 'requested_by_customer'] }),
 };
 
 const OPEN = ['requires_payment_method', 'requires_confirmation', 'requires_action'];
@@ -189,23 +205,15 @@ export const paymentIntents: Endpoint[] = [
   endpoint('POST', `${PATH}/:id/confirm`, confirmFields, (world, params, id) =>
     confirm(world, requireIntent(world, id), params.payment_method),
   ),
-  endpoint(
-    'POST',
-    `${PATH}/:id/cancel`,
-    {
-      expand,
-      cancellation_reason: text({ oneOf: ['abandoned', 'duplicate', 'fraudulent', 'requested_by_customer'] }),
-    } satisfies Fields<Stripe.PaymentIntentCancelParams>,
-    (world, params, id) => {
-      const intent = requireIntent(world, id);
-      if (world.store.all('sessions').some((record) => record.session.payment_intent === id)) {
-        throw refuse.conflict(
-          'You cannot cancel this PaymentIntent because it was created by Checkout. To cancel it, expire the Checkout Session.',
-          { code: 'payment_intent_unexpected_state' },
-        );
-      }
-      requireOpen(intent, 'cancel');
-      return cancelIntent(world, intent, params.cancellation_reason ?? null);
-    },
-  ),
+  endpoint('POST', `${PATH}/:id/cancel`, cancelFields, (world, params, id) => {
+    const intent = requireIntent(world, id);
+    if (world.store.all('sessions').some((record) => record.session.payment_intent === id)) {
+      throw refuse.conflict(
+        'You cannot cancel this PaymentIntent because it was created by Checkout. To cancel it, expire the Checkout Session.',
+        { code: 'payment_intent_unexpected_state' },
+      );
+    }
+    requireOpen(intent, 'cancel');
+    return cancelIntent(world, intent, params.cancellation_reason ?? null);
+  }),
 ];
