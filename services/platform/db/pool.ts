@@ -191,7 +191,10 @@ export class ConnectionPool {
       gauge.set({ role: this.role, state: 'used' }, this.#pool.totalCount - this.#pool.idleCount);
       gauge.set({ role: this.role, state: 'waiting' }, this.#pool.waitingCount);
     };
-    for (const event of ['connect', 'acquire', 'release', 'remove'] as const) this.#pool.on(event, update);
+    for (const event of ['connect', 'acquire', 'release', 'remove'] as const) {
+      // The pool tells before it has counted.
+      this.#pool.on(event, () => queueMicrotask(update));
+    }
     update();
   }
 }

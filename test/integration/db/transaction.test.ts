@@ -33,7 +33,7 @@ describe('transactions', () => {
     db = database.db('klar_api');
   });
   after(() => database.close());
-  beforeEach(() => database.asSuperuser('truncate public.counters'));
+  beforeEach(() => database.asSuperuser('delete from public.counters'));
 
   const value = (id: string) => db.withTx(async (tx) => (await tx.maybe(read, [id]))?.n);
 
@@ -185,15 +185,20 @@ describe('transactions', () => {
   it('runs the whole transaction again after a serialization failure, from its beginning', async () => {
     await db.withTx((tx) => tx.run(add, ['a', 0]));
     let attempts = 0;
-    const increment = () =>
-      db.withTx(
+    const increment = () => {
+      let mine = 0;
+      return db.withTx(
         async (tx) => {
           attempts += 1;
+          mine += 1;
           await tx.one(read, ['a']);
+          // All have read the same before anybody writes.
+          if (mine === 1) await until(() => attempts >= 4);
           await tx.run(bump, ['a']);
         },
         { isolation: 'serializable', retries: 20 },
       );
+    };
     await Promise.all([increment(), increment(), increment(), increment()]);
     assert.equal(await value('a'), 4);
     assert.ok(attempts > 4, 'the transactions never met');
@@ -241,13 +246,14 @@ describe('transactions', () => {
 
   it('sheds with 503 when every connection is in use, and recovers', async () => {
     const small = database.db('klar_api', { poolSize: 1, acquireTimeoutMs: 100 });
-    let release = () => {};
+    let release: (() => void) | undefined;
     const holding = small.withTx(
       () =>
         new Promise<void>((resolve) => {
           release = resolve;
         }),
     );
+    await until(() => release);
     await assert.rejects(
       small.withTx(async () => 1),
       (error: KlarError) => {
@@ -256,7 +262,7 @@ describe('transactions', () => {
       },
     );
     assert.equal(small.available().ok, true, 'a full pool is not an absent database');
-    release();
+    release?.();
     await holding;
     assert.equal(await small.withTx(async () => 1), 1);
   });
