@@ -5,6 +5,7 @@ import { normalizeEmail, throttleKey } from './email.ts';
 import type { Api, Outcome } from './engine.ts';
 import { ANONYMOUS, byPerson, type Kernel } from './kernel.ts';
 import { countFailure, locked } from './login.ts';
+import { normalizePassword } from './password.ts';
 import { badLink, checkPassword } from './registration.ts';
 import { RESET_LINK_MINUTES } from './rules.ts';
 import * as people from './store/people.ts';
@@ -58,7 +59,7 @@ export async function resetPassword(
     () =>
       kernel.db.withTx(
         async (tx) => {
-          const body = { token: input.token, newPassword: input.password };
+          const body = { token: input.token, newPassword: normalizePassword(input.password) };
           const outcome = await engine.call(tx, (api) => api.resetPassword({ body }), { mayHash: true });
           const personId = outcome.scope.resetPersonId;
           if (!outcome.ok || personId === undefined) return undefined;
@@ -98,7 +99,13 @@ export async function changePassword(
   const ended = await withPassword(kernel, principal, {
     signal: input.signal,
     call: (api, headers) =>
-      api.changePassword({ body: { currentPassword: input.currentPassword, newPassword: input.newPassword }, headers }),
+      api.changePassword({
+        body: {
+          currentPassword: normalizePassword(input.currentPassword),
+          newPassword: normalizePassword(input.newPassword),
+        },
+        headers,
+      }),
     after: async (tx) => {
       const ids = await sessions.endAll(tx, principal.personId, principal.sessionId);
       await kernel.outbox.emit(tx, {

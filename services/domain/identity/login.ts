@@ -5,6 +5,7 @@ import { normalizeEmail, throttleKey } from './email.ts';
 import type { Engine } from './engine.ts';
 import { ANONYMOUS, byPerson, type Client, clientHeaders, type Kernel, openSession, type TokenPair } from './kernel.ts';
 import { afterFailure } from './lockout.ts';
+import { normalizePassword } from './password.ts';
 import * as people from './store/people.ts';
 import * as sessions from './store/sessions.ts';
 import * as throttles from './store/throttles.ts';
@@ -82,7 +83,12 @@ async function tryPassword(
   if (state.lockedS > 0) return { kind: 'locked', retryAfterS: Math.ceil(state.lockedS) };
   const outcome = await engine.call(
     tx,
-    (api) => api.signInEmail({ body: { email, password }, headers: clientHeaders(client), returnHeaders: true }),
+    (api) =>
+      api.signInEmail({
+        body: { email, password: normalizePassword(password) },
+        headers: clientHeaders(client),
+        returnHeaders: true,
+      }),
     { mayHash: true },
   );
   if (!outcome.ok) {

@@ -5,7 +5,7 @@ import type { PersonPrincipal } from './access-token.ts';
 import { normalizeEmail, throttleKey } from './email.ts';
 import type { Engine } from './engine.ts';
 import { byPerson, type Kernel } from './kernel.ts';
-import { type PasswordFault, passwordFault } from './password.ts';
+import { normalizePassword, type PasswordFault, passwordFault } from './password.ts';
 import { VERIFY_LINK_HOURS } from './rules.ts';
 import * as people from './store/people.ts';
 import * as throttles from './store/throttles.ts';
@@ -36,7 +36,7 @@ export async function register(kernel: Kernel, input: RegisterInput): Promise<Re
   const email = normalizeEmail(input.email);
   const name = input.name.trim();
   const [engine] = await kernel.engines();
-  checkAddress(email);
+  if (!isAddress(email)) throw badAddress();
   if (name === '' || !isDisplayName(name))
     throw fail.invalid('invalid_name', 'Give a name without control characters.');
   checkPassword(input.password, email);
@@ -45,12 +45,10 @@ export async function register(kernel: Kernel, input: RegisterInput): Promise<Re
       () =>
         kernel.db.withTx(
           async (tx) => {
-            const body = { email, password: input.password, name };
+            const body = { email, password: normalizePassword(input.password), name };
             const outcome = await engine.call(tx, (api) => api.signUpEmail({ body }), { mayHash: true });
-            if (!outcome.ok)
-              throw fail.invalid('invalid_registration', 'This cannot be registered.', undefined, {
-                cause: outcome.code,
-              });
+            // What is left to refuse after our own checks is an address that better-auth finds malformed.
+            if (!outcome.ok) throw badAddress(outcome.code);
             const { existing } = outcome.scope;
             if (existing !== undefined) {
               await tellOwner(kernel, tx, existing);
@@ -143,13 +141,13 @@ async function verificationMail(kernel: Kernel, engine: Engine, person: { id: st
   };
 }
 
-function checkAddress(email: string): void {
-  if (!isAddress(email)) {
-    throw fail.invalid('invalid_email', 'This is not an address a message can be sent to.', [
-      { path: 'email', message: 'not an e-mail address' },
-    ]);
-  }
-}
+const badAddress = (cause?: string) =>
+  fail.invalid(
+    'invalid_email',
+    'This is not an address a message can be sent to.',
+    [{ path: 'email', message: 'not an e-mail address' }],
+    { cause },
+  );
 
 const FAULTS: Record<PasswordFault, string> = {
   too_short: 'The password needs at least 8 characters.',

@@ -93,7 +93,7 @@ export async function openHarness(overrides: Partial<IdentityInput> = {}): Promi
             `select action from app.audit_pending where object_id = $1 order by seq`,
             [objectId],
           );
-          return rows.length >= count && rows.map(({ action }) => action);
+          return rows.length >= count ? rows.map(({ action }) => action) : undefined;
         },
         { what: `${count} audit rows of ${objectId}` },
       ),
