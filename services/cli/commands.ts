@@ -27,4 +27,19 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Compare a database with the committed snapshot and the rules of the catalog',
     load: async () => (await import('./commands/schema.ts')).schemaCheck,
   },
+  {
+    name: 'admin grant',
+    summary: 'Make a person a platform administrator, or change what they may do',
+    load: async () => (await import('./commands/admin.ts')).adminGrant,
+  },
+  {
+    name: 'admin revoke',
+    summary: 'Take the platform role from a person',
+    load: async () => (await import('./commands/admin.ts')).adminRevoke,
+  },
+  {
+    name: 'admin list',
+    summary: 'Show the platform administrators',
+    load: async () => (await import('./commands/admin.ts')).adminList,
+  },
 ];
