@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface HttpServer {
@@ -18,6 +18,7 @@ export async function listen(
   { port, host }: { port: number; host?: string },
 ): Promise<HttpServer> {
   let draining = false;
+  const running = new Set<ServerResponse>();
   const server: Server = createServer(
     {
       // 16 KiB of headers; more is answered 431 by Node.
@@ -31,6 +32,8 @@ export async function listen(
     },
     (req, res) => {
       if (draining) res.setHeader('Connection', 'close');
+      running.add(res);
+      res.once('close', () => running.delete(res));
       handler(req, res);
     },
   );
@@ -42,13 +45,16 @@ export async function listen(
       resolve();
     });
   });
+  function drain() {
+    draining = true;
+    // A request that came before would keep its connection open, idle, until the keep-alive timeout.
+    for (const res of running) if (!res.headersSent) res.setHeader('Connection', 'close');
+  }
   return {
     port: (server.address() as AddressInfo).port,
-    drain() {
-      draining = true;
-    },
+    drain,
     close(graceMs = 18_000) {
-      draining = true;
+      drain();
       return new Promise((resolve) => {
         // Stops accepting and closes idle connections; those with a request end after its answer.
         const cut = setTimeout(() => server.closeAllConnections(), graceMs);
