@@ -43,6 +43,8 @@ create table app.orders (
   total_amount bigint      not null check (total_amount between 0 and 9007199254740991),
   currency     text        not null check (currency ~ '^[A-Z]{3}$'),
   version      integer     not null default 1,
+  -- The request that placed it: payment, enrollment and receipt carry it in their logs and audit rows.
+  request_id   text,
   created_at   timestamptz not null,
   updated_at   timestamptz not null,
   paid_at      timestamptz,

@@ -1,5 +1,12 @@
 /** The one table: queue or event type -> handler. What is not here is not handled. */
 import { createDeliverHandler, createSmtpMailer, deliver } from '#domain/notifications/index.ts';
+import {
+  createPayments,
+  createStripeGateway,
+  refundDuplicateQueue,
+  resolveAttemptQueue,
+  stripeEventHandlers,
+} from '#domain/payments/index.ts';
 import type { EventHandler } from '#domain/webhooks/index.ts';
 import type { Clock } from '#platform/clock/index.ts';
 import type { Settings } from '#platform/config/index.ts';
@@ -28,10 +35,25 @@ export function workerHandlers(deps: WorkerDeps): Handlers {
     from: settings.SMTP_FROM,
   });
   const sendDelivery = createDeliverHandler({ db, mailer, log, metrics });
+  const paymentsDeps = {
+    db,
+    log,
+    metrics,
+    publicBaseUrl: settings.PUBLIC_BASE_URL,
+    gateway: createStripeGateway({
+      secretKey: () => settings.STRIPE_SECRET_KEY?.current(),
+      apiBase: settings.STRIPE_API_BASE,
+      livemode: settings.BILLING_MODE === 'production',
+      metrics,
+    }),
+  };
+  const payments = createPayments(paymentsDeps);
   return {
-    events: [],
+    events: [...stripeEventHandlers(paymentsDeps)],
     queues: [
       on(deliver, async (payload, { signal }) => sendDelivery(payload, { signal }).then(() => 'done' as const), 4),
+      on(resolveAttemptQueue, payments.resolveAttempt, 2),
+      on(refundDuplicateQueue, payments.refundDuplicate, 1),
     ],
   };
 }

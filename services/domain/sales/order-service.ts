@@ -2,6 +2,7 @@ import { type Actor, append } from '#domain/audit/index.ts';
 import { coursesForSale, enrolledCourses } from '#domain/learning/index.ts';
 import type { TenantTx } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
+import { currentRequestId } from '#platform/log/index.ts';
 import type { Fulfilment } from './fulfilment.ts';
 import { checkLines, type ItemKind, type LineRequest, type Offer, type OrderStatus, priceOrder } from './order.ts';
 import { type Order, orderOf } from './record.ts';
@@ -32,7 +33,7 @@ export async function placeOrder(
   await refuseEnrolled(tx, buyer.personId, courses);
 
   const { personId, email, name } = buyer;
-  const row = await store.insertOrder(tx, { id: tx.newId('ord'), personId, email, name, total });
+  const row = await store.insertOrder(tx, { personId, email, name, total, requestId: currentRequestId() });
   const lineRows = await store.insertLines(tx, row.id, lines);
   await append(tx, {
     action: 'orders.place',

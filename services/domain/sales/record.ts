@@ -11,6 +11,8 @@ export interface Order {
   readonly total: Money;
   readonly lines: readonly OrderLine[];
   readonly version: number;
+  /** Of the request that placed it: what follows from it, days later too, is logged and audited under this id. */
+  readonly requestId: string | undefined;
   readonly createdAt: Date;
   readonly paidAt: Date | null;
   readonly canceledAt: Date | null;
@@ -46,6 +48,7 @@ export function orderOf(row: OrderRow, lines: readonly LineRow[]): Order {
       total: { amount: line.amount, currency },
     })),
     version: row.version,
+    requestId: row.request_id ?? undefined,
     createdAt: row.created_at,
     paidAt: row.paid_at,
     canceledAt: row.canceled_at,

@@ -110,7 +110,7 @@ export async function replacePrice(
 }
 
 const ORDER = `o.id, o.person_id, o.buyer_email, o.buyer_name, o.status, o.total_amount, o.currency, o.version,
-  o.created_at, o.updated_at, o.paid_at, o.canceled_at`;
+  o.request_id, o.created_at, o.updated_at, o.paid_at, o.canceled_at`;
 
 export interface OrderRow {
   id: string;
@@ -121,6 +121,7 @@ export interface OrderRow {
   total_amount: number;
   currency: string;
   version: number;
+  request_id: string | null;
   created_at: Date;
   updated_at: Date;
   paid_at: Date | null;
@@ -130,16 +131,18 @@ export interface OrderRow {
 const insertOrderSql = statement<OrderRow>(
   'sales.insert_order',
   `insert into app.orders as o
-     (tenant_id, id, person_id, buyer_email, buyer_name, status, total_amount, currency, created_at, updated_at)
-   values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $8) returning ${ORDER}`,
+     (tenant_id, id, person_id, buyer_email, buyer_name, status, total_amount, currency, request_id,
+      created_at, updated_at)
+   values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $9) returning ${ORDER}`,
 );
 
 export function insertOrder(
   tx: TenantTx,
-  row: { id: string; personId: string; email: string; name: string; total: Money },
+  row: { personId: string; email: string; name: string; total: Money; requestId: string | undefined },
 ): Promise<OrderRow> {
-  const { id, personId, email, name, total } = row;
-  return tx.one(insertOrderSql, [tx.tenantId, id, personId, email, name, total.amount, total.currency, tx.now()]);
+  const { personId, email, name, total, requestId } = row;
+  const values = [tx.newId('ord'), personId, email, name, total.amount, total.currency, requestId, tx.now()];
+  return tx.one(insertOrderSql, [tx.tenantId, ...values]);
 }
 
 const selectOrderSql = statement<OrderRow>(
