@@ -1,5 +1,5 @@
-/** Attempts before a delivery is dead: with the waits below, a mail server may be away for about two days. */
-export const MAX_ATTEMPTS = 12;
+/** Attempts before a delivery is dead: with the waits below, a mail server may be away for 44 hours. */
+export const MAX_ATTEMPTS = 18;
 
 /** Long enough for connect, greeting and socket timeouts of one attempt together; after it the row is free again. */
 export const LEASE_SECONDS = 120;
