@@ -50,7 +50,7 @@ export async function startLocalSandbox(input: {
       webhookUrl: ownStripe ? undefined : `http://127.0.0.1:${port}/api/billing/stripe/webhook`,
       webhookSecret: () => webhookSecret,
       stripeSecretKey: key,
-      stateFile: path.join(dir.sandbox, 'state.sqlite'),
+      stateFile: path.join(dir.sandbox, 'state.json'),
       clock: systemClock,
       log: createLogger({
         process: 'sandbox',

@@ -1,3 +1,5 @@
+import { MigrationError } from '#platform/db/index.ts';
+
 /** Why the system could not start, and the way out for the person who reads it. */
 export class StartError extends Error {
   readonly code: string;
@@ -26,6 +28,14 @@ export function asStartError(error: unknown, dataDir: string): unknown {
       'data_dir_not_writable',
       `${dataDir} cannot be written.`,
       'Give yourself the right to write there, or keep the data elsewhere: KLAR_DATA_DIR=/other/place/klar npm start',
+      error,
+    );
+  }
+  if (error instanceof MigrationError) {
+    return new StartError(
+      'schema_differs',
+      error.message,
+      'When the data may go, start over with: npm start -- --fresh',
       error,
     );
   }

@@ -160,8 +160,8 @@ async function start(
     sandboxUrl: sandbox?.url,
     mailUrl: sandbox?.mailUrl,
     payments: sandbox?.payments ?? 'Stripe',
-    dataDir: path.relative('.', dir.root) || '.',
-    logFile: path.relative('.', dir.log),
+    dataDir: shown(dir.root),
+    logFile: shown(dir.log),
     demo,
     notes,
     seconds: progress.elapsedS(),
@@ -180,4 +180,10 @@ async function start(
       await output.close();
     },
   };
+}
+
+/** Relative where that is shorter to read and to type. */
+function shown(file: string): string {
+  const relative = path.relative('.', file);
+  return relative.startsWith('..') ? file : relative;
 }

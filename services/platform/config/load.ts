@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError, didYouMean, type Problem } from './problems.ts';
-import { crossRules, isStrict } from './rules.ts';
+import { crossRules, decoded, isStrict } from './rules.ts';
 import { digestGeneration, makeSecret, type Secret, type SecretControl } from './secret.ts';
 import { check, type FileSource, readSecretFiles } from './secret-files.ts';
 import { type SecretEvent, watchSecrets } from './secret-watch.ts';
@@ -225,5 +225,5 @@ function nonEmpty(text: string | undefined): string | undefined {
 function password(value: string): string[] {
   if (!/^[a-z]+:\/\//.test(value) || !URL.canParse(value)) return [];
   const raw = new URL(value).password;
-  return raw ? [raw, decodeURIComponent(raw)] : [];
+  return raw ? [raw, decoded(raw)] : [];
 }

@@ -204,5 +204,14 @@ function isLocalhost(address: string): boolean {
 
 function passwordOf(address: string): string | undefined {
   if (!URL.canParse(address)) return undefined;
-  return decodeURIComponent(new URL(address).password) || undefined;
+  return decoded(new URL(address).password) || undefined;
+}
+
+/** A stray % in a password is the driver's business, not a reason to end here. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
