@@ -35,6 +35,7 @@ export class Transaction {
   #open = true;
   #canceling: Promise<void> | undefined;
   #connectionLost = false;
+  #commitSent = false;
 
   constructor(deps: TransactionDeps, client: PoolClient, options: TxOptions) {
     this.#deps = deps;
@@ -80,7 +81,7 @@ export class Transaction {
       this.#open = false;
       await this.#settle();
       await this.#rollback();
-      if (signal?.aborted) throw signal.reason;
+      if (signal?.aborted && !this.#commitSent) throw signal.reason;
       throw this.#outranks(error) ? this.#firstError : error;
     } finally {
       this.#open = false;
@@ -95,7 +96,8 @@ export class Transaction {
    */
   #outranks(error: unknown): boolean {
     const first = this.#firstError;
-    if (first === undefined) return false;
+    // Once COMMIT was sent nothing may make the transaction look as if it could run again.
+    if (first === undefined || this.#commitSent) return false;
     return isContention(first) || isConnectionLoss(first) || isConnectionLoss(error) || sqlState(error) === '25P02';
   }
 
@@ -171,6 +173,7 @@ export class Transaction {
 
   async #commit(): Promise<void> {
     let result: Result;
+    this.#commitSent = true;
     try {
       result = (await this.#client.query('COMMIT')) as unknown as Result;
     } catch (error) {

@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { type Db, statement } from '#platform/db/index.ts';
+import type { KlarError } from '#platform/errors/index.ts';
+import {
+  createTestDatabase,
+  openTestDatabase,
+  prepareDatabase,
+  startOwnPostgres,
+  type TestDatabase,
+  type TestServer,
+} from '../../support/database.ts';
+import { startTcpProxy, type TcpProxy, throughProxy } from '../../support/tcp-proxy.ts';
+import { until } from '../../support/until.ts';
+
+const add = statement('test.resilience_add', 'insert into public.facts (id) values ($1) on conflict do nothing');
+const count = statement<{ n: number }>('test.resilience_count', 'select count(*) as n from public.facts');
+const who = statement<{ who: string }>('test.resilience_who', 'select session_user as who');
+
+async function makeTable(database: TestDatabase): Promise<void> {
+  await database.asSuperuser('create table public.facts (id text primary key)');
+  await database.asSuperuser(
+    'grant usage on schema public to klar_api; grant select, insert on public.facts to klar_api',
+  );
+}
+
+describe('a connection that breaks', () => {
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let db: Db;
+  before(async () => {
+    database = await createTestDatabase();
+    await makeTable(database);
+  });
+  after(() => database.close());
+  beforeEach(async () => {
+    proxy = await startTcpProxy(Number(new URL(database.superuserUrl).port));
+    db = database.db('klar_api', {
+      url: throughProxy(database.url('klar_api'), proxy),
+      poolSize: 2,
+      answerTimeoutMs: 300,
+      acquireTimeoutMs: 500,
+    });
+    await db.withTx((tx) => tx.one(count));
+  });
+  afterEach(() => proxy.close());
+  const stored = async (id: string) =>
+    (await database.asSuperuser('select from public.facts where id = $1', [id])).length === 1;
+
+  it('before COMMIT was sent: the transaction runs again', async () => {
+    let attempts = 0;
+    proxy.onClientData = (data) => {
+      if (!data.includes('test.resilience_add')) return undefined;
+      proxy.onClientData = undefined;
+      return false;
+    };
+    await db.withTx(async (tx) => {
+      attempts += 1;
+      await tx.run(add, ['again']);
+    });
+    assert.equal(attempts, 2);
+    assert.equal(await stored('again'), true);
+  });
+
+  it('while fn is busy elsewhere: the transaction runs again, though every statement had succeeded', async () => {
+    let attempts = 0;
+    await db.withTx(async (tx) => {
+      attempts += 1;
+      await tx.run(add, ['elsewhere']);
+      if (attempts === 1) {
+        await database.asSuperuser(
+          `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'klar_api_a' and datname = current_database() and state = 'idle in transaction'`,
+        );
+        await until(() => !db.available().ok);
+      }
+    });
+    assert.equal(attempts, 2);
+    assert.equal(await stored('elsewhere'), true);
+  });
+
+  it('after COMMIT was sent: says that it is not known, and does not run again', async () => {
+    for (const executed of [true, false]) {
+      const id = `unknown-${executed}`;
+      let attempts = 0;
+      proxy.onClientData = (data) => {
+        if (!data.includes('COMMIT')) return undefined;
+        proxy.onClientData = undefined;
+        // Either the answer is lost, or the request itself: the client cannot tell.
+        if (!executed) return false;
+        proxy.onServerData = () => false;
+        return undefined;
+      };
+      const failed = db.withTx(async (tx) => {
+        attempts += 1;
+        await tx.run(add, [id]);
+      });
+      await assert.rejects(failed, (error: KlarError) => {
+        assert.deepEqual([error.kind, error.code], ['unavailable', 'commit_unknown']);
+        return true;
+      });
+      proxy.onServerData = undefined;
+      assert.equal(attempts, 1);
+      if (executed) await until(() => stored(id));
+      else assert.equal(await stored(id), false);
+    }
+  });
+
+  it('under a lone statement: says that it is not known', async () => {
+    proxy.onServerData = () => false;
+    await assert.rejects(db.execute(add, ['lone']), { code: 'commit_unknown' });
+    proxy.onServerData = undefined;
+    await until(() => stored('lone'));
+  });
+
+  it('and answers nothing any more: is given up within the answer timeout, and replaced', async () => {
+    proxy.frozen = true;
+    const started = performance.now();
+    await assert.rejects(
+      db.withTx((tx) => tx.run(add, ['frozen'])),
+      { kind: 'unavailable' },
+    );
+    assert.ok(performance.now() - started < 5_000);
+    assert.equal(db.available().ok, false);
+    proxy.frozen = false;
+    await until(() => db.available().ok, { timeoutMs: 2_000 });
+    await db.withTx((tx) => tx.run(add, ['thawed']));
+    assert.equal(await stored('thawed'), true);
+  });
+
+  it('when the login changes, new connections use the new one and the old ones end', async () => {
+    let login: 'a' | 'b' = 'a';
+    const rotating = database.db('klar_api', { url: () => database.url('klar_api', login), poolSize: 2 });
+    const user = () => rotating.withTx(async (tx) => (await tx.one(who)).who);
+    let finish: (() => void) | undefined;
+    const long = rotating.withTx(async (tx) => {
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return (await tx.one(who)).who;
+    });
+    await until(() => finish);
+    assert.equal(await user(), 'klar_api_a');
+    login = 'b';
+    await rotating.reconnect();
+    assert.equal(await user(), 'klar_api_b');
+    finish?.();
+    assert.equal(await long, 'klar_api_a', 'a running transaction ends on the connection it has');
+    await until(async () => {
+      const rows = await database.asSuperuser<{ n: number }>(
+        `select count(*)::int as n from pg_stat_activity where usename = 'klar_api_a' and datname = current_database() and application_name = 'klar'
+           and client_port <> all($1)`,
+        [[]],
+      );
+      return (rows[0]?.n ?? 9) <= 1; // the proxied pool of this suite keeps its own
+    });
+  });
+});
+
+describe('a database that goes away', () => {
+  let server: TestServer;
+  let database: TestDatabase;
+  before(async function () {
+    this.timeout(40_000);
+    server = await startOwnPostgres({ durable: true });
+    await prepareDatabase(server.superuserUrl);
+    database = openTestDatabase(server.superuserUrl);
+    await makeTable(database);
+  });
+  after(async () => {
+    await database.close();
+    await server.close();
+  });
+
+  for (const how of ['kill9', 'stop'] as const) {
+    it(`is survived (${how}): everything acknowledged is there, work resumes within 2 s`, async function () {
+      this.timeout(40_000);
+      const db = database.db('klar_api', { poolSize: 4 });
+      const acknowledged: string[] = [];
+      const failures: KlarError[] = [];
+      let stop = false;
+      let n = 0;
+      const load = Array.from({ length: 4 }, async () => {
+        while (!stop) {
+          const id = `${how}-${n++}`;
+          await db
+            .withTx((tx) => tx.run(add, [id]))
+            .then(
+              () => acknowledged.push(id),
+              async (error) => {
+                failures.push(error);
+                await new Promise((resolve) => setImmediate(resolve));
+              },
+            );
+        }
+      });
+      await until(() => acknowledged.length > 50);
+      await server[how]();
+      await until(() => !db.available().ok && db.available().awayMs > 0);
+      await assert.rejects(
+        db.withTx(async () => 1),
+        { kind: 'unavailable' },
+      );
+      await server.start();
+      const accepting = performance.now();
+      const before = acknowledged.length;
+      await until(() => acknowledged.length > before + 20, { timeoutMs: 2_000, what: 'work' });
+      assert.ok(performance.now() - accepting < 2_000);
+      assert.deepEqual(db.available(), { ok: true, awayMs: 0 });
+      stop = true;
+      await Promise.all(load);
+      assert.deepEqual(
+        failures.filter((error) => error.kind !== 'unavailable'),
+        [],
+      );
+      const rows = await until(() => database.asSuperuser<{ id: string }>('select id from public.facts'));
+      const there = new Set(rows.map((row) => row.id));
+      assert.deepEqual(
+        acknowledged.filter((id) => !there.has(id)),
+        [],
+      );
+    });
+  }
+
+  it('is noticed as back by the probe alone, without a caller', async function () {
+    this.timeout(40_000);
+    const db = database.db('klar_api');
+    await db.withTx((tx) => tx.one(count));
+    await server.stop();
+    await until(() => !db.available().ok);
+    await server.start();
+    await until(() => db.available().ok, { timeoutMs: 2_000 });
+  });
+});
