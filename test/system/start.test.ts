@@ -68,6 +68,6 @@ describe('npm start and npm run demo', function () {
   });
 
   it('stops with 0 when it is asked to', async () => {
-    assert.equal(await klar?.stop(), 0, klar?.output());
+    assert.equal(await klar?.stop(), 0, klar?.output() ?? '');
   });
 });
