@@ -38,13 +38,18 @@ export interface TestDatabase {
 
 /** Roles, migrations and the queue's schema, as `klar roles ensure` and `klar migrate` do it. */
 export async function prepareDatabase(superuserUrl: string): Promise<void> {
-  const passwords = Object.fromEntries(LOGIN_ROLES.map((role) => [role, TEST_PASSWORD])) as Record<LoginRole, string>;
-  await ensureRoles({ superuserUrl, passwords });
+  await ensureTestRoles(superuserUrl);
   await migrate({
     url: withLogin(superuserUrl, 'klar_migrator_a'),
     dir: MIGRATIONS_DIR,
     after: [queueMigration(allQueues)],
   });
+}
+
+/** All roles, each login with the password of the tests. */
+export async function ensureTestRoles(superuserUrl: string): Promise<void> {
+  const passwords = Object.fromEntries(LOGIN_ROLES.map((role) => [role, TEST_PASSWORD])) as Record<LoginRole, string>;
+  await ensureRoles({ superuserUrl, passwords });
 }
 
 /** A migrated database of the caller's own: a clone of the run's template. */
