@@ -1,3 +1,4 @@
+import { fixedSecret, inspectSettings } from '#platform/config/index.ts';
 import { openApiDocument, type Route } from '#platform/http/index.ts';
 import type { ApiDeps } from './deps.ts';
 import { apiRoutes } from './routes/index.ts';
@@ -35,13 +36,15 @@ export function generateOpenApi(): string {
 }
 
 /**
- * Stands for every dependency: describing a route calls no handler. Anything read from it is again such a stand-in, as
- * some route files take things apart when they are built.
+ * Stands for every dependency: describing a route calls no handler. What is read from it is again such a stand-in, as
+ * some route files take things apart when they are built. Settings have their defaults, secrets a value that is none.
  */
 export function noDeps(): ApiDeps {
   const nothing: unknown = new Proxy(() => nothing, {
     get: (_target, name) => (name === Symbol.toPrimitive ? () => '' : nothing),
     apply: () => nothing,
   });
-  return nothing as ApiDeps;
+  const defaults = inspectSettings('api', {}).settings as unknown as Record<string, unknown>;
+  const settings = new Proxy(defaults, { get: (known, name: string) => known[name] ?? fixedSecret(name, 'none') });
+  return new Proxy({}, { get: (_target, name) => (name === 'settings' ? settings : nothing) }) as ApiDeps;
 }

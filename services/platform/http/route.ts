@@ -209,5 +209,6 @@ export function routeFor<T extends HttpTypes>() {
 
 /** An unknown field is refused instead of ignored: a misspelt `quantity` must not silently buy one. */
 function strict(schema: z.ZodType | undefined): z.ZodType | undefined {
+  if (schema instanceof z.ZodOptional) return strict(schema.unwrap() as z.ZodType)?.optional();
   return schema instanceof z.ZodObject && schema.def.catchall === undefined ? schema.strict() : schema;
 }

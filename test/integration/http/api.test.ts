@@ -51,8 +51,10 @@ describe('the api as it is started', () => {
       'dead_letters',
     ]);
     for (const authorization of [undefined, 'Bearer wrong', `Bearer ${adminToken}x`, `Basic ${adminToken}`]) {
-      const refused = await fetch(`${url}/api/ops/metrics`, { headers: authorization ? { authorization } : {} });
-      assert.equal(refused.status, 404, authorization);
+      const refused = await fetch(`${url}/api/ops/metrics`, {
+        headers: new Headers(authorization ? { authorization } : {}),
+      });
+      assert.equal(refused.status, 404, authorization ?? 'none');
     }
   });
 
