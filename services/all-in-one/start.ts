@@ -58,13 +58,14 @@ async function start(
   undo: (() => Promise<unknown>)[],
 ): Promise<AllInOne> {
   const wanted = loadSettings('all-in-one', given);
+  // Before the ports: a Klar that already runs here has a better answer than "taken".
+  await mkdir(dir.root, { recursive: true });
+  const lock = await takeLock(dir.lock, wanted.PORT, progress.say);
+  undo.push(() => lock.release());
   const port = await requirePort('PORT', wanted.PORT);
   const adminPort = await preferPort('ADMIN_PORT', wanted.ADMIN_PORT, given.ADMIN_PORT !== undefined);
   const base = wanted.PUBLIC_BASE_URL && given.PUBLIC_BASE_URL ? wanted.PUBLIC_BASE_URL : `http://localhost:${port}`;
 
-  await mkdir(dir.root, { recursive: true });
-  const lock = await takeLock(dir.lock, port, progress.say);
-  undo.push(() => lock.release());
   if (fresh) await progress.step('Starting over: old data removed', () => wipe(dir, progress.say));
   const output = createLogOutput(dir.log, terminal);
   undo.push(() => output.close());
