@@ -47,9 +47,12 @@ export interface Payments {
   resolveAttempt(
     payload: { tenant_id: string; order_id: string; attempt_id: string },
     options?: { signal?: AbortSignal },
-  ): Promise<void>;
+  ): Promise<'done'>;
   /** Handler of `payments.refund_duplicate`. Throws when it must run again. */
-  refundDuplicate(payload: { tenant_id: string; refund_id: string }, options?: { signal?: AbortSignal }): Promise<void>;
+  refundDuplicate(
+    payload: { tenant_id: string; refund_id: string },
+    options?: { signal?: AbortSignal },
+  ): Promise<'done'>;
 }
 
 export function createPayments(deps: PaymentsDeps): Payments {
@@ -94,7 +97,7 @@ export function createPayments(deps: PaymentsDeps): Payments {
       return canceled;
     },
 
-    async resolveAttempt({ tenant_id: tenantId, order_id: orderId, attempt_id: attemptId }, options) {
+    async resolveAttempt({ tenant_id: tenantId, order_id: orderId, attempt_id: attemptId }, options): Promise<'done'> {
       const attempt = await context.inTenant(tenantId, (tx) => selectAttempt(tx, attemptId));
       if (attempt === undefined || !isOpen(attempt.state)) return 'done';
       const unfinished = attempt.state === 'created' || attempt.state === 'unknown' || attempt.close_reason !== null;
