@@ -41,15 +41,7 @@ export type LoggerInput = {
 };
 
 export function createLogger(input: LoggerInput): Logger {
-  const redactor = createRedactor(input.redact);
-  function redact(fields: LogFields): LogFields {
-    try {
-      return redactor(fields) as LogFields;
-    } catch {
-      // A getter that throws, a revoked proxy: the line matters more than its fields.
-      return { msg: redactor(fields.msg), fields: '(could not be shown)' };
-    }
-  }
+  const redact = createRedactor(input.redact);
   const stream = input.stream ?? process.stdout;
   const winston = createWinston({
     level: input.level === 'silent' ? 'error' : (input.level ?? 'info'),
@@ -60,12 +52,20 @@ export function createLogger(input: LoggerInput): Logger {
     exitOnError: false,
   });
 
+  function prepare(msg: string, bound: LogFields, fields: LogFields): LogFields {
+    try {
+      return redact({ ...bound, ...currentLogContext(), ...fields, msg }) as LogFields;
+    } catch {
+      // A getter that throws, a revoked proxy: the line matters more than its fields.
+      return redact({ ...bound, ...currentLogContext(), msg, fields: '(could not be shown)' }) as LogFields;
+    }
+  }
+
   function make(bound: LogFields): Logger {
     function log(level: LogLevel, msg: string, fields: LogFields = {}): void {
       if (!winston.isLevelEnabled(level) || winston.silent) return;
-      const own = { ...bound, ...currentLogContext(), ...fields };
-      const safe = redact({ ...own, msg });
-      const { msg: safeMsg, ...rest } = safe;
+      const safe = prepare(msg, bound, fields);
+      const { time: _time, level: _level, msg: safeMsg, ...rest } = safe;
       const line = JSON.stringify({ time: new Date().toISOString(), level, msg: safeMsg, ...rest });
       winston.log({ level, message: '', line });
       if (level === 'error') {
