@@ -232,4 +232,45 @@ describe('tenancy: API keys', () => {
     const later = (await lastUse(id)).last_used_at;
     assert.ok(later && later >= first.last_used_at);
   });
+
+  it('opens no transaction of its own for a key it has verified, until a minute has passed', async () => {
+    const { key } = await make.apiKey(school);
+    const clock = fakeClock();
+    let transactions = 0;
+    const db = {
+      ...make.db,
+      withTx: ((...args) => {
+        transactions += 1;
+        return make.db.withTx(...args);
+      }) as typeof make.db.withTx,
+      withTenantTx: ((...args) => {
+        transactions += 1;
+        return make.db.withTenantTx(...args);
+      }) as typeof make.db.withTenantTx,
+    };
+    const tenancy = createTenancy({ db, pepper: make.pepper, clock, log: silentLogger() });
+    await tenancy.authenticateApiKey(key);
+    transactions = 0;
+    for (let i = 0; i < 50; i += 1) await tenancy.authenticateApiKey(key);
+    assert.equal(transactions, 0);
+    clock.advance(60_000);
+    for (let i = 0; i < 50; i += 1) await tenancy.authenticateApiKey(key);
+    assert.equal(transactions, 1);
+  });
+
+  it('goes on working when its last use cannot be written', async () => {
+    const { key } = await make.apiKey(school);
+    const clock = fakeClock();
+    let broken = false;
+    const db = {
+      ...make.db,
+      withTenantTx: ((...args) =>
+        broken ? Promise.reject(new Error('away')) : make.db.withTenantTx(...args)) as typeof make.db.withTenantTx,
+    };
+    const tenancy = createTenancy({ db, pepper: make.pepper, clock, log: silentLogger() });
+    assert.ok(await tenancy.authenticateApiKey(key));
+    clock.advance(60_000);
+    broken = true;
+    assert.ok(await tenancy.authenticateApiKey(key));
+  });
 });

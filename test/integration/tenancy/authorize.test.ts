@@ -50,6 +50,8 @@ describe('tenancy: authorize', () => {
     assert.deepEqual(await answerTo(ask(make.person(), 'tenant.read')), unknown);
     assert.deepEqual(await answerTo(ask(other.owner, 'tenant.read')), unknown);
     assert.deepEqual(await answerTo(ask(platform, 'tenant.read')), unknown);
+    // Not even one who is also the owner, as long as the call is made as an administrator.
+    assert.deepEqual(await answerTo(ask({ ...platform, id: school.owner.personId }, 'tenant.read')), unknown);
     assert.deepEqual(await answerTo(ask(foreignKey, 'tenant.read')), unknown);
     // Nor does a stranger learn that a school is blocked or suspended.
     await setBlocked(make.db, platform, school.id, true, 'test');
