@@ -42,4 +42,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Show the platform administrators',
     load: async () => (await import('./commands/admin.ts')).adminList,
   },
+  {
+    name: 'webhooks list',
+    summary: 'Show stored events, newest first',
+    load: async () => (await import('./commands/webhooks.ts')).webhooksList,
+  },
+  {
+    name: 'webhooks show',
+    summary: 'Show one stored event',
+    load: async () => (await import('./commands/webhooks.ts')).webhooksShow,
+  },
+  {
+    name: 'webhooks replay',
+    summary: 'Handle events again that ended well, by id, type or time',
+    load: async () => (await import('./commands/webhooks.ts')).webhooksReplay,
+  },
+  {
+    name: 'webhooks redrive',
+    summary: 'Handle events again that were given up, by id, type or time',
+    load: async () => (await import('./commands/webhooks.ts')).webhooksRedrive,
+  },
 ];

@@ -51,7 +51,7 @@ export function workerHandlers(deps: WorkerDeps): Handlers {
   return {
     events: [...stripeEventHandlers(paymentsDeps)],
     queues: [
-      on(deliver, async (payload, { signal }) => sendDelivery(payload, { signal }).then(() => 'done' as const), 4),
+      on(deliver, sendDelivery, 4),
       on(resolveAttemptQueue, payments.resolveAttempt, 2),
       on(refundDuplicateQueue, payments.refundDuplicate, 1),
     ],

@@ -8,6 +8,7 @@ import { opsRoutes } from './ops.ts';
 import { paymentsRoutes } from './payments.ts';
 import { salesRoutes } from './sales.ts';
 import { tenancyRoutes } from './tenancy.ts';
+import { webhooksRoutes } from './webhooks.ts';
 
 /** Every route of the api. What is not in this list does not exist: not in the document, not in the matrix test. */
 export function apiRoutes(deps: ApiDeps): Route[] {
@@ -19,6 +20,7 @@ export function apiRoutes(deps: ApiDeps): Route[] {
     ...salesRoutes(deps),
     ...paymentsRoutes(deps),
     ...adminRoutes(deps),
+    ...webhooksRoutes(deps),
     ...opsRoutes(deps, () => {
       document ??= documentOf(routes);
       return document;

@@ -66,7 +66,7 @@ export const AUDIT_ACTIONS = {
   'payments.attempt': 'A way to pay was prepared; the provider has not been asked yet.',
   'payments.refund_duplicate': 'Money that arrived twice was refunded.',
 
-  'webhooks.handle': 'A stored event took effect.',
+  'webhooks.read_payload': 'An operator looked at the payload of a stored event.',
   'webhooks.replay': 'A stored event was queued again by hand.',
   'webhooks.redrive': 'Events that had failed were queued again by hand.',
 } as const satisfies Record<string, string>;

@@ -1,5 +1,8 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+
+/** How long a connection that never sent a byte may keep a closing server: a balancer may be about to use it. */
+const SILENT_MS = 1_000;
 
 export interface HttpServer {
   readonly port: number;
@@ -38,6 +41,11 @@ export async function listen(
     },
   );
   server.maxRequestsPerSocket = 0;
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, host }, () => {
@@ -59,8 +67,13 @@ export async function listen(
         // Stops accepting and closes idle connections; those with a request end after its answer.
         const cut = setTimeout(() => server.closeAllConnections(), graceMs);
         cut.unref();
+        // To Node a connection without a first request is not idle: one silent client would hold the stop until the cut.
+        const silent = setTimeout(() => {
+          for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+        }, SILENT_MS);
         server.close(() => {
           clearTimeout(cut);
+          clearTimeout(silent);
           resolve();
         });
       });
