@@ -415,6 +415,7 @@ create table app.orders (
   total_amount bigint not null,
   currency text not null,
   version integer not null default 1,
+  request_id text,
   created_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
   paid_at timestamp with time zone,
