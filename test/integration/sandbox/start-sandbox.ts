@@ -48,13 +48,13 @@ export async function startReceiver(): Promise<Receiver> {
   return receiver;
 }
 
-/** The SDK, pointed at the sandbox the way Klar points it with STRIPE_API_BASE. */
+/** The SDK, pointed at a server the way Klar points it with STRIPE_API_BASE. */
 export function stripeAt(url: string, key = SECRET_KEY, extra: object = {}): Stripe {
-  const { hostname, port } = new URL(url);
+  const { hostname, port, protocol } = new URL(url);
   return new Stripe(key, {
     host: hostname,
-    port: Number(port),
-    protocol: 'http',
+    ...(port ? { port: Number(port) } : {}),
+    protocol: protocol === 'https:' ? 'https' : 'http',
     maxNetworkRetries: 0,
     telemetry: false,
     ...extra,
