@@ -251,7 +251,7 @@ function versionOf(secret: string): number {
   return createHash('sha256').update(`klar better-auth key version\n${secret}`).digest().readUInt32BE(0);
 }
 
-async function clean(db: Db, metrics: Metrics): Promise<void> {
+async function clean(db: Db, metrics: Metrics): Promise<undefined> {
   const { waiting, oldest_s } = await db.withTx(async (tx) => {
     await outboxStore.clean(tx);
     return outboxStore.measure(tx);

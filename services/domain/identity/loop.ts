@@ -13,8 +13,12 @@ export interface LoopInput {
   name: string;
   everyMs: number;
   log: Logger;
-  runOnce(): Promise<void>;
+  /** May say after how many ms it wants to run again, sooner than `everyMs`. */
+  runOnce(): Promise<number | undefined>;
 }
+
+/** After a failure: soon enough to be back within 2 s of a database that was away. */
+const RETRY_MS = 1_000;
 
 /** A run that throws is logged and the loop goes on: a database that was away must not leave a process half alive. */
 export function createLoop({ name, everyMs, log, runOnce }: LoopInput): Loop {
@@ -31,11 +35,18 @@ export function createLoop({ name, everyMs, log, runOnce }: LoopInput): Loop {
 
   function run(): void {
     again = false;
+    let pauseMs = everyMs;
     running = runOnce()
-      .catch((error) => log.warn(`${name}: a run failed; it is tried again`, { error }))
+      .then((sooner) => {
+        pauseMs = sooner ?? everyMs;
+      })
+      .catch((error) => {
+        pauseMs = Math.min(everyMs, RETRY_MS);
+        log.warn(`${name}: a run failed; it is tried again`, { error });
+      })
       .finally(() => {
         running = undefined;
-        if (started) schedule(again ? 0 : everyMs);
+        if (started) schedule(again ? 0 : pauseMs);
       });
   }
 

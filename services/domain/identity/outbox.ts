@@ -1,6 +1,7 @@
 import { type Actor, type AuditAction, append } from '#domain/audit/index.ts';
 import { notify, type TemplateName, type TemplateVariables } from '#domain/notifications/index.ts';
 import type { Db, Tx } from '#platform/db/index.ts';
+import { KlarError } from '#platform/errors/index.ts';
 import { SYSTEM_TENANT_ID } from '#platform/ids/index.ts';
 import { currentRequestId, type Logger, withLogContext } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
@@ -59,6 +60,8 @@ export interface Outbox {
 const BATCH = 20;
 /** What another process left behind after a crash waits so long at most. */
 const SWEEP_MS = 5_000;
+/** The first retry of a row is due after a second. */
+const DEFERRED_MS = 1_000;
 
 export function createOutbox(deps: OutboxDeps): Outbox {
   const { db, apiDb, log } = deps;
@@ -66,6 +69,9 @@ export function createOutbox(deps: OutboxDeps): Outbox {
     'result',
   ]);
 
+  let deferred = false;
+
+  /** How many rows are done with, one way or the other. */
   async function relay(limit: number): Promise<number> {
     const seen: string[] = [];
     try {
@@ -86,14 +92,19 @@ export function createOutbox(deps: OutboxDeps): Outbox {
           }
         });
         await store.remove(tx, seen);
+        tx.afterCommit(() => relayed.inc({ result: 'done' }, rows.length));
         return rows.length;
       });
     } catch (error) {
       if (limit > 1 && seen.length > 1) return relay(1);
       relayed.inc({ result: 'failed' });
-      log.warn('an audit row or a mail could not be handed over; it is tried again', { outbox_id: seen[0], error });
-      if (seen[0] !== undefined) await db.withTx((tx) => store.defer(tx, seen[0] as string));
-      throw error;
+      const [row] = seen;
+      // A database that is away is not the row's fault: the loop waits, and the row keeps its place.
+      if (row === undefined || (error instanceof KlarError && error.kind === 'unavailable')) throw error;
+      log.warn('an audit row or a mail could not be handed over; it is tried again', { outbox_id: row, error });
+      await db.withTx((tx) => store.defer(tx, row));
+      deferred = true;
+      return 1;
     }
   }
 
@@ -102,11 +113,9 @@ export function createOutbox(deps: OutboxDeps): Outbox {
     everyMs: SWEEP_MS,
     log,
     async runOnce() {
-      for (;;) {
-        const count = await relay(BATCH);
-        relayed.inc({ result: 'done' }, count);
-        if (count === 0) return;
-      }
+      deferred = false;
+      while ((await relay(BATCH)) > 0);
+      return deferred ? DEFERRED_MS : undefined;
     },
   });
 

@@ -78,13 +78,17 @@ export interface OutsideIssuers {
 
 type KeySet = ReturnType<typeof createRemoteJWKSet>;
 
-/** One slow issuer must not hold our requests; a burst of unknown key ids asks it once in half a minute. */
+/** One slow issuer must not hold our requests; a burst of unknown key ids asks it once in ten seconds. */
 const FETCH_TIMEOUT_MS = 3_000;
-const COOL_DOWN_MS = 30_000;
+const COOL_DOWN_MS = 10_000;
 const KEYS_LIVE_MS = 600_000;
 
-export function createOutsideIssuers(issuers: readonly OutsideIssuer[], clock: Clock): OutsideIssuers {
-  const trusted = new Map(issuers.map((entry) => [entry.issuer, { entry, keys: keysOf(entry) }]));
+export function createOutsideIssuers(
+  issuers: readonly OutsideIssuer[],
+  clock: Clock,
+  { coolDownMs = COOL_DOWN_MS }: { coolDownMs?: number } = {},
+): OutsideIssuers {
+  const trusted = new Map(issuers.map((entry) => [entry.issuer, { entry, keys: keysOf(entry, coolDownMs) }]));
 
   return {
     trusts: (issuer) => trusted.has(issuer),
@@ -137,7 +141,7 @@ function claimsOf(issuer: string, payload: JWTPayload, now: Date): OutsideClaims
   };
 }
 
-function keysOf(entry: OutsideIssuer): () => Promise<KeySet> {
+function keysOf(entry: OutsideIssuer, coolDownMs: number): () => Promise<KeySet> {
   let keys: KeySet | undefined;
   let pending: Promise<KeySet> | undefined;
   let failedAt = Number.NEGATIVE_INFINITY;
@@ -149,7 +153,7 @@ function keysOf(entry: OutsideIssuer): () => Promise<KeySet> {
       .then((address) => {
         keys = createRemoteJWKSet(new URL(address), {
           timeoutDuration: FETCH_TIMEOUT_MS,
-          cooldownDuration: COOL_DOWN_MS,
+          cooldownDuration: coolDownMs,
           cacheMaxAge: KEYS_LIVE_MS,
         });
         return keys;

@@ -50,6 +50,7 @@ export function createRevocations(input: RevocationsInput): Revocations {
         const loaded = await input.load(AbortSignal.timeout(REVOCATION_POLL_MS));
         known = new Set([...loaded, ...ours]);
         asOf = started;
+        return undefined;
       } finally {
         age.set(Math.min((monotonic() - asOf) / 1_000, 1e6));
       }
