@@ -16,7 +16,7 @@ export async function wipe(dir: DataDir, say: (line: string) => void): Promise<v
   await clearLeftover(dir.pg, say);
   const info = await lstat(dir.pg).catch(() => undefined);
   if (info?.isSymbolicLink()) await rm(await readlink(dir.pg), { recursive: true, force: true });
-  for (const part of [dir.pg, `${dir.pg}.new`, dir.secrets, dir.sandbox, dir.log]) {
+  for (const part of [dir.pg, dir.secrets, dir.sandbox, dir.log]) {
     await rm(part, { recursive: true, force: true });
   }
 }

@@ -3,6 +3,7 @@ import { migrateDatabase } from '../cli/commands/migrate.ts';
 import type { DataDir } from './data-dir.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { databaseEnvironment, rolePasswords, withDatabase } from './environment.ts';
+import { isAlive } from './postmaster.ts';
 import type { Progress } from './progress.ts';
 
 type Env = Record<string, string | undefined>;
@@ -21,14 +22,7 @@ export async function prepareDatabase(
   const outside = env.DATABASE_URL?.trim();
   const server = outside
     ? { url: outside, stop: async () => {} }
-    : await progress.step('PostgreSQL, embedded', async () => {
-        const postgres = await startEmbeddedPostgres({ dataDir: dir.pg, log: progress.say });
-        return {
-          url: withDatabase(postgres.superuserUrl, DATABASE),
-          admin: postgres.superuserUrl,
-          stop: () => postgres.stop(),
-        };
-      });
+    : await progress.step('PostgreSQL, embedded', () => superviseEmbedded(dir, progress));
   try {
     const passwords = await rolePasswords(dir);
     const superuserUrl = server.url;
@@ -48,4 +42,35 @@ export async function prepareDatabase(
     await server.stop();
     throw error;
   }
+}
+
+/** A postmaster that dies (kill -9, the memory of a laptop) is started again on its port; it recovers by itself. */
+const LOOK_MS = 500;
+
+async function superviseEmbedded(dir: DataDir, progress: Progress) {
+  let postgres = await startEmbeddedPostgres({ dataDir: dir.pg, log: progress.say });
+  let starting: Promise<unknown> | undefined;
+  const timer = setInterval(() => {
+    if (starting || isAlive(postgres.pid)) return;
+    progress.say('PostgreSQL ended unexpectedly: starting it again');
+    starting = startEmbeddedPostgres({ dataDir: dir.pg, port: postgres.port, log: progress.say })
+      .then(
+        (next) => {
+          postgres = next;
+        },
+        (error: Error) => progress.say(`PostgreSQL could not be started again: ${error.message}`),
+      )
+      .finally(() => {
+        starting = undefined;
+      });
+  }, LOOK_MS);
+  return {
+    url: withDatabase(postgres.superuserUrl, DATABASE),
+    admin: postgres.superuserUrl,
+    async stop() {
+      clearInterval(timer);
+      await starting;
+      await postgres.stop();
+    },
+  };
 }

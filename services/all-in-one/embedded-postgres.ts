@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { chmod, chown, lstat, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Binaries, copyBinaries, EmbeddedPostgresError, exists, packagedBinaries } from './postgres-binaries.ts';
+import { exists, packagedBinaries } from './postgres-binaries.ts';
+import { explain, initialise, PASSWORD_FILE, refuseOtherVersion } from './postgres-init.ts';
+import { type Place, settle } from './postgres-place.ts';
 import { clearLeftover, isAlive, readPostmasterFile, untilGone } from './postmaster.ts';
-import { canEnter, giveTo, type Identity, serverIdentity } from './unprivileged.ts';
+import { giveTo, type Identity, serverIdentity } from './unprivileged.ts';
 
 export { EmbeddedPostgresError } from './postgres-binaries.ts';
 
@@ -55,12 +55,13 @@ export async function startEmbeddedPostgres(input: EmbeddedPostgresInput): Promi
   const place = await settle(path.resolve(input.dataDir), binaries, identity, log);
   const { dataDir } = place;
 
-  if (!(await exists(path.join(dataDir, 'PG_VERSION')))) await initialise(place, identity, input);
+  const durable = ![false, 'off'].includes(input.settings?.fsync as string);
+  if (!(await exists(path.join(dataDir, 'PG_VERSION')))) await initialise(place, identity, durable);
   await refuseOtherVersion(place, identity);
   await clearLeftover(dataDir, log);
   if (identity) await giveTo(identity, dataDir);
 
-  const password = (await readFile(path.join(dataDir, 'klar_superuser'), 'utf8')).trim();
+  const password = (await readFile(path.join(dataDir, PASSWORD_FILE), 'utf8')).trim();
   const logFile = path.join(dataDir, 'klar_server.log');
   const started = await start(place, identity, input, logFile);
   await writeFile(path.join(dataDir, 'klar_port'), `${started.port}\n`);
@@ -81,95 +82,6 @@ export async function startEmbeddedPostgres(input: EmbeddedPostgresInput): Promi
       await untilGone(started.pid, 10_000);
     },
   };
-}
-
-type Place = { dataDir: string; bin: string };
-
-/**
- * As root the server runs as `nobody`, who cannot enter a checkout under /root (mode 700). Then binaries and data
- * live in a folder of the system, and a symlink in the usual place says where.
- */
-async function settle(
-  wanted: string,
-  binaries: Binaries,
-  identity: Identity | undefined,
-  log: (m: string) => void,
-): Promise<Place> {
-  await mkdir(path.dirname(wanted), { recursive: true });
-  if (!identity) return { dataDir: wanted, bin: binaries.bin };
-  const movedAlready = await lstat(wanted).then(
-    (info) => info.isSymbolicLink(),
-    () => false,
-  );
-  if (!movedAlready && canEnter(identity, [path.dirname(wanted), binaries.bin])) {
-    return { dataDir: wanted, bin: binaries.bin };
-  }
-  const home = path.join(tmpdirFor(), `klar-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`);
-  await mkdir(home, { recursive: true, mode: 0o755 });
-  await chmod(home, 0o755); // mkdir's mode is cut by the umask
-  const { bin } = canEnter(identity, [binaries.bin])
-    ? binaries
-    : await copyBinaries(binaries, path.join(home, 'postgres'));
-  if (!canEnter(identity, [home, bin])) {
-    throw new EmbeddedPostgresError(
-      'postgres_folder_unreachable',
-      `Running as root, PostgreSQL has to run as uid ${identity.uid}, which cannot enter ${path.dirname(wanted)} or ${home}.`,
-      'Run as a normal user, move the checkout to a folder others may enter (for example /srv/klar), or set DATABASE_URL.',
-    );
-  }
-  const dataDir = path.join(home, 'data');
-  if (!movedAlready) {
-    log(
-      `uid ${identity.uid} cannot enter ${path.dirname(wanted)}: the database is kept in ${dataDir}, linked from ${wanted}`,
-    );
-    await symlink(dataDir, wanted);
-  }
-  return { dataDir, bin };
-}
-
-/** /var/lib survives a reboot; a container without it still has a temporary folder. */
-function tmpdirFor(): string {
-  return process.platform === 'linux' ? '/var/lib' : tmpdir();
-}
-
-/** initdb into a neighbour that is renamed when complete: a kill in the middle leaves nothing that looks like a cluster. */
-async function initialise(place: Place, identity: Identity | undefined, input: EmbeddedPostgresInput): Promise<void> {
-  const fresh = `${place.dataDir}.new`;
-  await rm(fresh, { recursive: true, force: true });
-  await mkdir(fresh, { mode: 0o700 });
-  const passwordFile = `${place.dataDir}.password`;
-  const password = randomBytes(24).toString('base64url');
-  await writeFile(passwordFile, password, { mode: 0o600 });
-  if (identity) {
-    await giveTo(identity, fresh);
-    await chown(passwordFile, identity.uid, identity.gid);
-  }
-  const args = ['-D', fresh, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
-  args.push('--encoding=UTF8', '--locale=C', '--no-instructions');
-  if (input.settings?.fsync === 'off' || input.settings?.fsync === false) args.push('--no-sync');
-  try {
-    const { code, output } = await run(path.join(place.bin, 'initdb'), args, identity, fresh);
-    if (code !== 0) throw explain('postgres_init_failed', 'initdb failed', output, place);
-    await writeFile(path.join(fresh, 'klar_superuser'), password, { mode: 0o600 });
-    if (identity) await giveTo(identity, fresh);
-    await rename(fresh, place.dataDir); // onto nothing or an empty folder: never over somebody's files
-  } finally {
-    await rm(passwordFile, { force: true });
-    await rm(fresh, { recursive: true, force: true });
-  }
-}
-
-async function refuseOtherVersion(place: Place, identity: Identity | undefined): Promise<void> {
-  const cluster = (await readFile(path.join(place.dataDir, 'PG_VERSION'), 'utf8')).trim();
-  const { output } = await run(path.join(place.bin, 'postgres'), ['--version'], identity, '/');
-  const server = /\) (\d+)/.exec(output)?.[1];
-  if (server !== undefined && server !== cluster) {
-    throw new EmbeddedPostgresError(
-      'postgres_version_differs',
-      `The data in ${place.dataDir} was made by PostgreSQL ${cluster}; this is PostgreSQL ${server}.`,
-      'Start over with `npm start -- --fresh`, or go back to the version that made it.',
-    );
-  }
 }
 
 async function start(
@@ -256,51 +168,4 @@ function launch(
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
     ...(identity ?? {}),
   });
-}
-
-async function run(
-  file: string,
-  args: string[],
-  identity: Identity | undefined,
-  cwd: string,
-): Promise<{ code: number; output: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(file, args, {
-      cwd,
-      env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
-      ...(identity ?? {}),
-    });
-    let output = '';
-    child.stdout.on('data', (chunk) => {
-      output += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      output += chunk;
-    });
-    child.once('error', (error) => resolve({ code: 127, output: `${output}${error.message}` }));
-    child.once('close', (code) => resolve({ code: code ?? 1, output }));
-  });
-}
-
-function explain(code: string, message: string, output: string, place: Place): EmbeddedPostgresError {
-  const tail = output.trim().split('\n').slice(-8).join('\n');
-  if (/No space left on device|ENOSPC/.test(output)) {
-    return new EmbeddedPostgresError(
-      'disk_full',
-      `The disk that holds ${place.dataDir} is full.`,
-      'Free some space (the database needs about 200 MB) and start again; nothing committed is lost.',
-    );
-  }
-  if (/could not bind|Address already in use/.test(output)) {
-    return new EmbeddedPostgresError(
-      'postgres_port_taken',
-      `The port asked for PostgreSQL is taken.\n${tail}`,
-      'Stop the program that listens there, or leave the port out so that a free one is chosen.',
-    );
-  }
-  return new EmbeddedPostgresError(
-    code,
-    `${message}.\n${tail}`,
-    `The whole log is in ${place.dataDir}; \`npm start -- --fresh\` starts over with an empty database.`,
-  );
 }

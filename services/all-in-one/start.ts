@@ -1,19 +1,20 @@
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { startAdminServer } from '#platform/admin/index.ts';
-import { loadSettings } from '#platform/config/index.ts';
+import { loadSettings, type Settings } from '#platform/config/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import { listen } from '#platform/http/listener.ts';
 import { createLifecycle } from '#platform/lifecycle/index.ts';
 import { createLogger } from '#platform/log/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
 import { type CardInput, renderCard } from './card.ts';
-import { dataDirAt, ensureSecret, wipe } from './data-dir.ts';
+import { type DataDir, dataDirAt, ensureSecret, wipe } from './data-dir.ts';
 import { prepareDatabase } from './database.ts';
 import { completeEnvironment } from './environment.ts';
 import { createFront } from './front.ts';
 import { takeLock } from './lock.ts';
 import { createLogOutput } from './output.ts';
+import { loadParts, startParts, type Undo } from './parts.ts';
 import { preferPort, requirePort } from './ports.ts';
 import type { Progress } from './progress.ts';
 import { startLocalSandbox } from './sandbox.ts';
@@ -43,9 +44,9 @@ export type AllInOne = {
 export async function startAllInOne(input: AllInOneInput): Promise<AllInOne> {
   const wanted = loadSettings('all-in-one', input.env);
   const dir = dataDirAt(path.resolve(wanted.KLAR_DATA_DIR));
-  const undo: (() => Promise<unknown>)[] = [];
+  const undo: Undo = [];
   try {
-    return await start(input, dir, undo);
+    return await start(input, wanted, dir, undo);
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => {});
     throw asStartError(error, dir.root);
@@ -54,12 +55,13 @@ export async function startAllInOne(input: AllInOneInput): Promise<AllInOne> {
 
 async function start(
   { env: given, fresh, demo: wantsDemo = true, progress, terminal }: AllInOneInput,
-  dir: ReturnType<typeof dataDirAt>,
-  undo: (() => Promise<unknown>)[],
+  wanted: Settings,
+  dir: DataDir,
+  undo: Undo,
 ): Promise<AllInOne> {
-  const wanted = loadSettings('all-in-one', given);
   // Before the ports: a Klar that already runs here has a better answer than "taken".
-  await mkdir(dir.root, { recursive: true });
+  // Open to enter whatever the umask says, as the server may run as another user; what is secret in it closes itself.
+  if (await mkdir(dir.root, { recursive: true })) await chmod(dir.root, 0o755);
   const lock = await takeLock(dir.lock, wanted.PORT, progress.say);
   undo.push(() => lock.release());
   const port = await requirePort('PORT', wanted.PORT);
@@ -71,11 +73,7 @@ async function start(
   undo.push(() => output.close());
 
   // Parsing the parts' code takes a second of this process; PostgreSQL starts in another one meanwhile.
-  const parts = Promise.all([
-    import('../api/main.ts'),
-    import('../webhook-ingest/main.ts'),
-    import('../worker/main.ts'),
-  ]);
+  const parts = loadParts();
   parts.catch(() => {}); // awaited below; a failure before that must not end the process as unhandled
   const completed = await completeEnvironment(
     { ...given, PORT: String(port), ADMIN_PORT: String(adminPort), PUBLIC_BASE_URL: base },
@@ -101,23 +99,7 @@ async function start(
   const metrics = createMetrics({ nodeMetrics: true });
   const lifecycle = createLifecycle({ log, delayMs: settings.SHUTDOWN_DELAY_MS });
 
-  const [{ startApi }, { startIngest }, { startWorker }] = await progress.step('Code of the parts loaded', () => parts);
-  const worker = settings.KLAR_WORKER_ENABLED
-    ? await progress.step('Worker', () => startWorker({ settings, log: logFor('worker'), metrics, listen: false }))
-    : undefined;
-  if (worker) undo.push(() => worker.stop('start failed'));
-  const ingest = await progress.step('Webhook ingest', () =>
-    startIngest({
-      settings,
-      log: logFor('webhook-ingest'),
-      metrics,
-      listen: false,
-      ...(worker ? { onStored: () => worker.wake() } : {}),
-    }),
-  );
-  undo.push(() => ingest.stop('start failed'));
-  const api = await progress.step('API', () => startApi({ settings, log: logFor('api'), metrics, listen: false }));
-  undo.push(() => api.stop('start failed'));
+  const { api, ingest, worker } = await startParts({ parts, settings, logFor, metrics, progress, undo });
 
   const front = await listen(createFront(ingest.listener, api.listener), { port });
   undo.push(() => front.close(0));
