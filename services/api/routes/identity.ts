@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Client, MAX_PASSWORD, type TokenPair } from '#domain/identity/index.ts';
 import { type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
+import { nameField } from '../fields.ts';
 import { personalRoutes } from './identity-personal.ts';
 
 const email = z.email().max(254);
@@ -56,7 +57,7 @@ export function identityRoutes(deps: ApiDeps): Route[] {
       rateClass: 'auth',
       summary: 'Registers a person and mails a link that verifies the address',
       audit: 'people.register',
-      body: z.object({ email, password: newPassword, name: text({ max: 200 }) }),
+      body: z.object({ email, password: newPassword, name: nameField }),
       responses: { 201: z.object({ user: z.object({ id: z.string(), email: z.string(), name: z.string() }) }) },
       errors: ['email_taken', 'weak_password', 'invalid_email', 'invalid_name', 'login_busy'],
       handle: async ({ body, signal }) => ({
