@@ -1,5 +1,5 @@
 import type Stripe from 'stripe';
-import { type Html, html } from '../html.ts';
+import { type Html, html, shownTime } from '../html.ts';
 import { layout, messagePage } from '../pages/layout.ts';
 import type { SessionRecord } from '../records.ts';
 import { money } from '../stripe/currency.ts';
@@ -49,7 +49,7 @@ export function summary({ session, line_items, merchant }: SessionRecord): Html 
       html`<li><span>${line.description}${(line.quantity ?? 1) > 1 ? ` x ${line.quantity}` : ''}</span>
 <span>${money(line.amount_total, currency)}</span></li>`,
   )}</ul>
-<p class="small soft">Shown as <code>${session.ui_mode}</code>, open until ${new Date(session.expires_at * 1000).toISOString()}.</p>
+<p class="small soft">Shown as <code>${session.ui_mode}</code>, open until ${shownTime(session.expires_at * 1000)}.</p>
 </section>`;
 }
 

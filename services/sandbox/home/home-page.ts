@@ -1,4 +1,4 @@
-import { type Html, html } from '../html.ts';
+import { type Html, html, shownTime } from '../html.ts';
 import { layout } from '../pages/layout.ts';
 import type { EventRecord, SessionRecord } from '../records.ts';
 import { money } from '../stripe/currency.ts';
@@ -24,7 +24,7 @@ export function homePage(
 <dt>Mail</dt><dd><a href="/mail">${world.store.all('mails').length} caught</a></dd>
 <dt>Faults waiting</dt><dd>${facts.faults} (<a href="/sandbox/faults">JSON</a>)</dd>
 <dt>Requests</dt><dd><a href="/sandbox/requests">JSON</a></dd>
-<dt>Clock</dt><dd>${new Date(world.clock.nowMs()).toISOString()}</dd></dl>
+<dt>Clock</dt><dd>${shownTime(world.clock.nowMs())}</dd></dl>
 <h2>Checkout sessions</h2>${sessions.length === 0 ? nothing('None yet.') : sessionTable(sessions.slice(0, SHOWN))}
 <h2>Events</h2>${events.length === 0 ? nothing('None yet.') : eventTable(events.slice(0, SHOWN * 2))}
 <h2>Test cards</h2><div class="scroll"><table><tbody>${TEST_CARDS.map(
@@ -42,7 +42,7 @@ const sessionTable = (sessions: readonly SessionRecord[]): Html => html`<div cla
   return html`<tr><td><a class="mono" href="/c/pay/${id}">${id.slice(0, 24)}...</a></td>
 <td><span class="badge ${session.status === 'complete' ? paid : 'soft'}">${session.status}, ${session.payment_status}</span></td>
 <td class="num">${money(session.amount_total ?? 0, session.currency ?? 'usd')}</td>
-<td>${new Date(session.created * 1000).toISOString()}</td></tr>`;
+<td>${shownTime(session.created * 1000)}</td></tr>`;
 })}</tbody></table></div>`;
 
 const eventTable = (events: readonly EventRecord[]): Html => html`<div class="scroll"><table>

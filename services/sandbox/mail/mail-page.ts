@@ -1,4 +1,4 @@
-import { type Html, html } from '../html.ts';
+import { type Html, html, shownTime } from '../html.ts';
 import { layout } from '../pages/layout.ts';
 import type { MailRecord } from '../records.ts';
 
@@ -17,7 +17,7 @@ ${mails.length === 0 ? html`<div class="panel">No mail yet. It appears here as s
 const list = (mails: readonly MailRecord[]): Html =>
   html`<ol class="mails panel">${mails.map(
     (mail) => html`<li><a href="/mail/${mail.id}"><strong>${mail.subject || '(no subject)'}</strong>
-<br><span class="soft small">to ${mail.to.join(', ')}, ${mail.at}</span></a></li>`,
+<br><span class="soft small">to ${mail.to.join(', ')}, ${shownTime(Date.parse(mail.at))}</span></a></li>`,
   )}</ol>`;
 
 /** One mail: its links first, because that is what it is opened for, then the text and the HTML part. */
@@ -25,7 +25,7 @@ export function mailPage(mail: MailRecord): string {
   return layout(
     mail.subject || 'Mail',
     html`<p><a href="/mail">All mail</a></p><h1>${mail.subject || '(no subject)'}</h1>
-<dl class="facts"><dt>From</dt><dd>${mail.from}</dd><dt>To</dt><dd>${mail.to.join(', ')}</dd><dt>Received</dt><dd>${mail.at}</dd></dl>
+<dl class="facts"><dt>From</dt><dd>${mail.from}</dd><dt>To</dt><dd>${mail.to.join(', ')}</dd><dt>Received</dt><dd>${shownTime(Date.parse(mail.at))}</dd></dl>
 ${
   mail.links.length > 0
     ? html`<h2>Links in this mail</h2><ul>${mail.links.map((link) => html`<li><a rel="noreferrer" href="${link}">${link}</a></li>`)}</ul>`

@@ -26,6 +26,7 @@ code, .mono { font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, monospace;
 .total { font-size: 2.25rem; font-weight: 650; letter-spacing: -.02em; margin: .25rem 0 1rem; }
 ul.lines { list-style: none; margin: 0; padding: 0; } ul.lines li { display: flex; gap: 1rem; justify-content: space-between;
   padding: .625rem 0; border-top: 1px solid var(--line); } ul.lines li span:first-child { overflow-wrap: anywhere; }
+ul.lines li span:last-child { flex: none; white-space: nowrap; }
 .alert { border: 1px solid var(--bad); background: var(--bad-ground); color: var(--bad); border-radius: 8px;
   padding: .75rem 1rem; margin: 0 0 1rem; }
 label { display: block; font-size: .9375rem; font-weight: 550; margin: .875rem 0 .25rem; }
@@ -48,7 +49,12 @@ summary { cursor: pointer; padding: .5rem 0; font-weight: 600; } details { margi
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 12px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; } th, td { text-align: left; padding: .5rem .75rem;
   border-top: 1px solid var(--line); vertical-align: top; } thead th { border-top: 0; color: var(--soft); font-weight: 550; }
-td.num, th.num { text-align: right; white-space: nowrap; } td form { margin: 0; } td button { min-height: 2rem; padding: .125rem .625rem; }
+td .mono, td.mono { overflow-wrap: normal; white-space: nowrap; }
+@media (max-width: 44rem) { thead { position: absolute; left: -999px; } tbody tr { display: block; padding: .5rem .75rem;
+  border-top: 1px solid var(--line); } tbody tr:first-child { border-top: 0; } td { display: block; border: 0; padding: .125rem 0; }
+  td .mono, td.mono { white-space: normal; overflow-wrap: anywhere; } td.num { text-align: left; font-weight: 600; } }
+@media (min-width: 44.01rem) { td.num, th.num { text-align: right; } }
+td.num, th.num { white-space: nowrap; } td form { margin: 0; } td button { min-height: 2rem; padding: .125rem .625rem; }
 iframe { width: 100%; height: 32rem; border: 1px solid var(--line); border-radius: 8px; background: #fff; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font: .875rem/1.5 ui-monospace, Menlo, monospace; margin: 0; }
 dl.facts { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 0; } dl.facts dt { color: var(--soft); }
