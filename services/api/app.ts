@@ -7,6 +7,7 @@ import {
   checkHeaders,
   createPipeline,
   createRegistry,
+  isHidden,
   originAllowed,
   originUseOf,
   type PathRoutes,
@@ -14,6 +15,7 @@ import {
   preflightHeaders,
   type Route,
   recordOf,
+  refuseMethod,
   requestIdOf,
   sendError,
 } from '#platform/http/index.ts';
@@ -60,9 +62,7 @@ export function createApp(input: AppInput): RequestListener {
     for (const route of at.methods.values()) {
       path[route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete'](serve(route));
     }
-    path.all(() => {
-      throw wrongMethod(at);
-    });
+    path.all((req) => refuseMethod(pipeline, at, req));
   }
   if (input.pages !== undefined) app.use(express.static(input.pages, { extensions: ['html'], redirect: false }));
   app.use(() => {
@@ -146,22 +146,15 @@ function securityHeaders(https: boolean): RequestHandler {
   });
 }
 
-/** Only platform routes below this path: it must look like no path at all. */
-const isHidden = (at: PathRoutes) => [...at.methods.values()].every((route) => route.access.kind === 'platform');
-
-function wrongMethod(at: PathRoutes) {
-  return isHidden(at) ? fail.notFound() : fail.methodNotAllowed([...at.methods.keys(), 'OPTIONS']);
-}
-
 /** CORS preflight: answered for exactly the origins that the real request would be let in from. */
-function preflight(at: PathRoutes, { origins }: PipelineInput): RequestHandler {
-  return (req, res) => {
+function preflight(at: PathRoutes, pipeline: PipelineInput): RequestHandler {
+  return async (req, res) => {
     const { origin } = req.headers;
     const wanted = req.headers['access-control-request-method'];
     const route = [...at.methods.values()].find(({ method }) => method === wanted);
-    if (origin === undefined || route === undefined) throw wrongMethod(at);
+    if (origin === undefined || route === undefined) return refuseMethod(pipeline, at, req);
     res.setHeader('Vary', 'Origin');
-    if (!originAllowed(origin, originUseOf(route), origins)) {
+    if (!originAllowed(origin, originUseOf(route), pipeline.origins)) {
       throw isHidden(at) ? fail.notFound() : fail.forbidden('origin_not_allowed', 'This origin may not call this API.');
     }
     recordOf(res).route = route.id;

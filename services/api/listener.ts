@@ -17,8 +17,6 @@ import { apiRoutes } from './routes/index.ts';
 
 /** 1 MiB: a course description fits a hundred times, and 64 parallel ones fit the memory. */
 const BODY_LIMIT = 1024 * 1024;
-/** Refused tokens per minute and address: a school behind one address refreshes less often, a guesser is stopped. */
-const BAD_CREDENTIALS = 600;
 const PAGES = path.resolve(import.meta.dirname, '../web/landing');
 
 export interface ApiListener {
@@ -35,7 +33,7 @@ export function createApiListener(deps: ApiDeps): ApiListener {
   const limiter = createRateLimiter({
     limits: limitsOf(settings),
     tenantFactor: settings.RATE_LIMIT_TENANT_FACTOR,
-    badCredentials: BAD_CREDENTIALS,
+    badCredentials: settings.RATE_LIMIT_BAD_CREDENTIALS,
     redis,
     metrics,
   });

@@ -46,7 +46,10 @@ export async function createStack(env: Record<string, string> = {}): Promise<Sta
     ...Object.fromEntries(ROLES.map((role) => [`DATABASE_URL_${role.toUpperCase()}`, database.url(`klar_${role}`)])),
     // The tests send from one address what a day's visitors would send from thousands.
     ...Object.fromEntries(
-      ['AUTH', 'READ', 'WRITE', 'BILLING', 'MEDIA', 'OPS'].map((name) => [`RATE_LIMIT_${name}`, '10000000']),
+      ['AUTH', 'READ', 'WRITE', 'BILLING', 'MEDIA', 'OPS', 'BAD_CREDENTIALS'].map((name) => [
+        `RATE_LIMIT_${name}`,
+        '10000000',
+      ]),
     ),
     ...env,
   };

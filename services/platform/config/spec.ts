@@ -154,6 +154,13 @@ export const SPEC = {
     min: 1,
     description: 'Readiness, status and admin requests per minute and caller.',
   }),
+  RATE_LIMIT_BAD_CREDENTIALS: integer({
+    group: 'Limits',
+    processes: API,
+    default: 600,
+    min: 1,
+    description: 'Refused tokens and keys per minute and address, before none from there is looked at any more.',
+  }),
   RATE_LIMIT_TENANT_FACTOR: integer({
     group: 'Limits',
     processes: API,

@@ -8,7 +8,7 @@ export { REQUEST_TIMEOUT_MS } from './lifetime.ts';
 export { type HttpServer, listen } from './listener.ts';
 export { type DocumentInfo, openApiDocument } from './openapi.ts';
 export { type OriginRules, originAllowed, preflightHeaders } from './origins.ts';
-export { createPipeline, originUseOf, type PipelineInput } from './pipeline.ts';
+export { createPipeline, isHidden, originUseOf, type PipelineInput, refuseMethod } from './pipeline.ts';
 export { type Problem, problemSchema } from './problem.ts';
 export { createRateLimiter, type RateLimiter, type RateLimits } from './rate-limit.ts';
 export { connectRedis, type RedisLink } from './redis.ts';

@@ -56,8 +56,11 @@ function clean<T>(node: T, names: ReadonlyMap<string, string>): T {
   if (Array.isArray(node)) return node.map((item) => clean(item, names)) as T;
   if (typeof node !== 'object' || node === null) return node;
   const out: Json = {};
+  // Whose idea of an address counts? The pattern is what is checked; another program's `email` format is another idea.
+  const patternDecides = 'pattern' in node && (node as Json).format === 'email';
   for (const [key, value] of Object.entries(node)) {
     if (key === OPENAPI || (key === 'id' && typeof value === 'string')) continue;
+    if (key === 'format' && patternDecides) continue;
     if (key === '$ref' && typeof value === 'string') {
       const name = value.replace('#/$defs/', '');
       out[key] = `#/components/schemas/${names.get(name) ?? name}`;

@@ -174,7 +174,7 @@ export function problemsOf(route: Route): number[] {
   const { kind } = route.access;
   const can: [number, boolean][] = [
     [400, true],
-    [401, kind === 'person' || kind === 'tenant'],
+    [401, kind === 'person' || kind === 'tenant' || route.rateClass === 'auth'],
     [402, kind === 'tenant' && route.mode === 'write'],
     [403, true],
     [404, kind === 'tenant' || kind === 'platform' || route.params !== undefined],

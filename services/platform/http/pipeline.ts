@@ -10,6 +10,7 @@ import { REQUEST_TIMEOUT_MS, startLifetime } from './lifetime.ts';
 import { corsHeaders, type OriginRules, type OriginUse, originAllowed } from './origins.ts';
 import { invalidRequest } from './problem.ts';
 import type { RateLimiter } from './rate-limit.ts';
+import type { PathRoutes } from './registry.ts';
 import { idempotencyKeyOf, tenantSlugOf } from './request-headers.ts';
 import { recordOf, sendAnswer, sendError } from './respond.ts';
 import type { AnyInput, Route } from './route.ts';
@@ -107,7 +108,7 @@ async function serve(p: PipelineInput, route: Route, req: Request, res: Response
 async function admit(p: PipelineInput, route: Route, req: Request, ip: string): Promise<object | undefined> {
   if (route.access.kind === 'public') return undefined;
   try {
-    await p.limiter.checkCredentials(ip);
+    if (req.headers.authorization !== undefined) await p.limiter.checkCredentials(ip);
     const principal = await authenticate(p, req, ip);
     if (principal === undefined) throw fail.unauthenticated();
     return await p.door.admit(principal, route.access);
@@ -116,6 +117,21 @@ async function admit(p: PipelineInput, route: Route, req: Request, ip: string): 
     if (route.access.kind === 'platform' && error instanceof KlarError && error.status < 500) throw fail.notFound();
     throw error;
   }
+}
+
+/**
+ * Answer to a method that a path does not have: 405, but 404 below admin paths for everybody who is no administrator.
+ * @throws KlarError always
+ */
+export async function refuseMethod(p: PipelineInput, at: PathRoutes, req: Request): Promise<never> {
+  const routes = [...at.methods.values()];
+  if (routes[0] !== undefined && isHidden(at)) await admit(p, routes[0], req, req.ip ?? '');
+  throw fail.methodNotAllowed([...at.methods.keys(), 'OPTIONS']);
+}
+
+/** Only platform routes on this path: to others it must look like no path at all. */
+export function isHidden(at: PathRoutes): boolean {
+  return [...at.methods.values()].every((route) => route.access.kind === 'platform');
 }
 
 async function authenticate(p: PipelineInput, req: Request, ip: string): Promise<object | undefined> {
