@@ -321,6 +321,7 @@ create table app.memberships (
   constraint memberships_name_check CHECK ((length(name) <= 200)),
   constraint memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'teacher'::text, 'student'::text, 'support'::text])))
 );
+CREATE INDEX memberships_by_email ON app.memberships USING btree (tenant_id, email);
 CREATE INDEX memberships_by_role ON app.memberships USING btree (tenant_id, role, id);
 alter table app.memberships enable row level security;
 alter table app.memberships force row level security;

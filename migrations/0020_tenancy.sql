@@ -59,6 +59,8 @@ create table app.memberships (
 );
 select app.tenant_table('app.memberships');
 create index memberships_by_role on app.memberships (tenant_id, role, id);
+-- Asked before each invitation. Not unique: the copies of two persons may be equal for a while after one changed theirs.
+create index memberships_by_email on app.memberships (tenant_id, email);
 
 create table app.invitations (
   tenant_id text not null references app.tenants (tenant_id),

@@ -8,8 +8,9 @@ import {
   type Tenant,
   type TenantSummary,
 } from '#domain/tenancy/index.ts';
-import { decodeCursor, encodeCursor, listOf, listQuery, queryBool, type Route, text } from '#platform/http/index.ts';
+import { listOf, listQuery, queryBool, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
+import { cursorOf, idParams, pageOf } from '../page.ts';
 
 const summary = z.object({
   id: z.string(),
@@ -40,7 +41,6 @@ const detailsView = (row: Tenant) => ({
   blocked_at: row.blockedAt?.toISOString() ?? null,
 });
 
-const params = z.object({ id: text({ max: 64 }) });
 /** Why: stored with the actor in the audit log. Asked for wherever something changes. */
 const reason = text({ max: 500 });
 const body = z.object({ reason });
@@ -63,7 +63,7 @@ export function adminRoutes({ db }: ApiDeps): Route[] {
       rateClass: 'ops',
       summary: text,
       audit: `platform.tenants.${verb}`,
-      params,
+      params: idParams,
       body,
       responses: { 200: details },
       handle: async ({ principal, params, body }) => ({
@@ -90,18 +90,15 @@ export function adminRoutes({ db }: ApiDeps): Route[] {
       }),
       responses: { 200: listOf(summary) },
       handle: async ({ principal, query }) => {
-        const [after = ''] = query.cursor === undefined ? [] : decodeCursor(query.cursor, 'admin.tenants.list');
         const rows = await listTenants(db, principal, query.reason, {
-          after: String(after),
+          after: cursorOf(query.cursor, 'admin.tenants.list') ?? '',
           billingState: query.billing_state,
           blocked: query.blocked,
           slugPrefix: query.slug_prefix,
           limit: query.limit + 1,
         });
-        const shown = rows.slice(0, query.limit);
-        const last = shown.at(-1);
-        const next = rows.length > query.limit && last ? encodeCursor([last.tenantId], 'admin.tenants.list') : null;
-        return { status: 200, body: { data: shown.map(summaryView), next_cursor: next } };
+        const page = pageOf(rows, query.limit, 'admin.tenants.list', { key: (row) => row.tenantId, view: summaryView });
+        return { status: 200, body: page };
       },
     }),
     route({
@@ -112,7 +109,7 @@ export function adminRoutes({ db }: ApiDeps): Route[] {
       rateClass: 'ops',
       summary: 'One school, its members counted by role',
       audit: 'platform.tenants.show',
-      params,
+      params: idParams,
       query: z.object(readQuery),
       responses: { 200: details.extend({ members: z.record(z.string(), z.number().int()) }) },
       handle: async ({ principal, params, query }) => {

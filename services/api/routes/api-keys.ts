@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { ALL_PERMISSIONS, type ApiKey, createApiKey, listApiKeys, revokeApiKey } from '#domain/tenancy/index.ts';
 import { needSecret } from '#platform/config/index.ts';
-import { decodeCursor, encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
+import { listOf, listQuery, type Route } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
 import { nameField } from '../fields.ts';
+import { cursorOf, idParams, pageOf } from '../page.ts';
 
 const scope = z.enum(ALL_PERMISSIONS as [(typeof ALL_PERMISSIONS)[number], ...typeof ALL_PERMISSIONS]);
 const apiKey = z.object({
@@ -59,12 +60,9 @@ export function apiKeyRoutes({ settings }: ApiDeps): Route[] {
       query: z.object(listQuery),
       responses: { 200: listOf(apiKey) },
       handle: async ({ tx, query }) => {
-        const [after = ''] = query.cursor === undefined ? [] : decodeCursor(query.cursor, 'api_keys.list');
-        const rows = await listApiKeys(tx, String(after), query.limit + 1);
-        const shown = rows.slice(0, query.limit);
-        const last = shown.at(-1);
-        const next = rows.length > query.limit && last ? encodeCursor([last.id], 'api_keys.list') : null;
-        return { status: 200, body: { data: shown.map(apiKeyView), next_cursor: next } };
+        const rows = await listApiKeys(tx, cursorOf(query.cursor, 'api_keys.list') ?? '', query.limit + 1);
+        const page = pageOf(rows, query.limit, 'api_keys.list', { key: (row) => row.id, view: apiKeyView });
+        return { status: 200, body: page };
       },
     }),
     route({
@@ -75,7 +73,7 @@ export function apiKeyRoutes({ settings }: ApiDeps): Route[] {
       rateClass: 'write',
       summary: 'Revoke an API key, at once and everywhere',
       audit: 'api_keys.revoke',
-      params: z.object({ id: text({ max: 64 }) }),
+      params: idParams,
       responses: { 204: null },
       handle: async ({ tx, principal, grant, params }) => {
         await revokeApiKey(tx, { principal, held: grant.held }, params.id);

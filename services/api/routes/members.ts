@@ -11,11 +11,11 @@ import {
   removeMember,
   revokeInvitation,
 } from '#domain/tenancy/index.ts';
-import { decodeCursor, encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
+import { listOf, listQuery, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
+import { cursorOf, idParams, pageOf } from '../page.ts';
 
 const role = z.enum(ROLES);
-const idParams = z.object({ id: text({ max: 64 }) });
 const member = z.object({
   id: z.string(),
   person_id: z.string(),
@@ -53,21 +53,6 @@ const invitationView = (row: Invitation) => ({
   accepted_at: row.acceptedAt?.toISOString() ?? null,
 });
 
-/** The id a page begins after. */
-function after(cursor: string | undefined, list: string): string {
-  return cursor === undefined ? '' : String(decodeCursor(cursor, list)[0]);
-}
-
-/** One row more than asked for was read: whether it came says whether there is a next page. */
-function page<Row extends { id: string }, View>(rows: Row[], limit: number, list: string, view: (row: Row) => View) {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  return {
-    data: shown.map(view),
-    next_cursor: rows.length > limit && last !== undefined ? encodeCursor([last.id], list) : null,
-  };
-}
-
 export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
   return [
     route({
@@ -80,8 +65,11 @@ export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
       query: z.object({ ...listQuery, role: role.optional() }),
       responses: { 200: listOf(member) },
       handle: async ({ tx, query }) => {
-        const rows = await listMembers(tx, after(query.cursor, 'members.list'), query.role, query.limit + 1);
-        return { status: 200, body: page(rows, query.limit, 'members.list', memberView) };
+        const rows = await listMembers(tx, cursorOf(query.cursor, 'members.list') ?? '', query.role, query.limit + 1);
+        return {
+          status: 200,
+          body: pageOf(rows, query.limit, 'members.list', { key: (row) => row.id, view: memberView }),
+        };
       },
     }),
     route({
@@ -144,8 +132,16 @@ export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
       query: z.object({ ...listQuery, state: z.enum(['pending', 'accepted', 'revoked']).optional() }),
       responses: { 200: listOf(invitation) },
       handle: async ({ tx, query }) => {
-        const rows = await listInvitations(tx, after(query.cursor, 'invitations.list'), query.state, query.limit + 1);
-        return { status: 200, body: page(rows, query.limit, 'invitations.list', invitationView) };
+        const rows = await listInvitations(
+          tx,
+          cursorOf(query.cursor, 'invitations.list') ?? '',
+          query.state,
+          query.limit + 1,
+        );
+        return {
+          status: 200,
+          body: pageOf(rows, query.limit, 'invitations.list', { key: (row) => row.id, view: invitationView }),
+        };
       },
     }),
     route({

@@ -9,9 +9,10 @@ import {
   type Tenant,
   updateTenant,
 } from '#domain/tenancy/index.ts';
-import { decodeCursor, encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
+import { encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
 import { nameField } from '../fields.ts';
+import { cursorOf } from '../page.ts';
 import { apiKeyRoutes } from './api-keys.ts';
 import { memberRoutes } from './members.ts';
 
@@ -79,8 +80,8 @@ function schoolRoutes({ tenancy }: ApiDeps): Route[] {
       query: z.object(listQuery),
       responses: { 200: listOf(membership) },
       handle: async ({ principal, query }) => {
-        const [after = ''] = query.cursor === undefined ? [] : decodeCursor(query.cursor, 'tenants.list');
-        const found = await tenancy.membershipsOf(principal.personId, String(after), query.limit);
+        const after = cursorOf(query.cursor, 'tenants.list') ?? '';
+        const found = await tenancy.membershipsOf(principal.personId, after, query.limit);
         return {
           status: 200,
           body: {
