@@ -77,7 +77,7 @@ create table app.payment_attempts (
 create unique index payment_attempts_one_open on app.payment_attempts (tenant_id, order_id)
   where state in ('created', 'unknown', 'open', 'expiring', 'pending', 'held');
 -- Events about a charge name its payment intent, not the session.
-create index payment_attempts_intent on app.payment_attempts (tenant_id, provider, account, payment_intent_id)
+create unique index payment_attempts_intent on app.payment_attempts (tenant_id, provider, account, payment_intent_id)
   where payment_intent_id is not null;
 create index payment_attempts_of_order on app.payment_attempts (tenant_id, order_id, id);
 create index payment_attempts_of_payment on app.payment_attempts (tenant_id, payment_id, id);

@@ -59,7 +59,7 @@ type Next =
  *   `payment_unknown`, `provider_busy`, `payments_unavailable`; unprocessable `provider_refused`
  */
 export async function drive(context: Context, input: DriveInput): Promise<AttemptRow | undefined> {
-  const deadline = performance.now() + WAIT_MS;
+  const deadline = performance.now() + (context.waitMs ?? WAIT_MS);
   for (let round = 0; round < MAX_ROUNDS; ) {
     const next = await input.withTx((tx) => look(context, tx, input));
     if (next.step === 'end') return next.attempt;

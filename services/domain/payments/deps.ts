@@ -11,6 +11,8 @@ export interface PaymentsDeps {
   metrics: Metrics;
   /** Where browsers come back to, without a trailing slash. */
   publicBaseUrl: string;
+  /** How long a request waits for another one's provider call about the same order. Default 5000. */
+  waitMs?: number | undefined;
 }
 
 export interface PaymentCounters {

@@ -45,6 +45,8 @@ export interface Observation {
   readonly receiptUrl: string | undefined;
   /** Code of the last decline. */
   readonly lastError: string | undefined;
+  /** Another payment that succeeded under the same session: money that came twice. */
+  readonly stray?: { readonly paymentIntentId: string; readonly captured: number } | undefined;
 }
 
 export interface RefundObservation {
@@ -67,7 +69,13 @@ export interface Gateway {
   readonly livemode: boolean;
   /** Repeated with the same request within 24 h it answers with the same session. */
   createSession(request: SessionRequest, options?: CallOptions): Promise<Observation>;
-  fetchSession(sessionId: string, options?: CallOptions): Promise<Observation>;
+  /** @param session.paidBy the payment that we know has paid it: the answer is about that one, others are stray */
+  fetchSession(
+    session: { sessionId: string; paidBy?: string | undefined },
+    options?: CallOptions,
+  ): Promise<Observation>;
+  /** A payment without a session of its own; `sessionId` of the answer is ''. */
+  fetchPayment(paymentIntentId: string, options?: CallOptions): Promise<Observation>;
   /**
    * Closes a session that is open, and answers with what it is then: paid meanwhile is a possible answer.
    * @param close.key idempotency key, new for every try: providers repeat a stored 500 under the old one for a day

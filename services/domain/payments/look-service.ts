@@ -1,5 +1,6 @@
 import type { Actor } from '#domain/audit/index.ts';
 import type { Context } from './deps.ts';
+import type { Observation } from './gateway.ts';
 import { record, type Sighting } from './record-service.ts';
 import { type AttemptRow, selectAttempt } from './store/attempts.ts';
 
@@ -12,9 +13,25 @@ export async function sight(
   input: { attempt: AttemptRow | undefined; signal?: AbortSignal | undefined },
 ): Promise<Sighting | undefined> {
   const { attempt, signal } = input;
-  if (attempt === undefined || attempt.session_id === null) return undefined;
-  const seen = await context.gateway.fetchSession(attempt.session_id, { signal });
-  return { orderId: attempt.order_id, attemptId: attempt.id, version: attempt.version, seen };
+  if (attempt === undefined) return undefined;
+  const seen = await fetchFor(context, attempt, signal);
+  return seen && { orderId: attempt.order_id, attemptId: attempt.id, version: attempt.version, seen };
+}
+
+async function fetchFor(
+  { gateway }: Context,
+  attempt: AttemptRow,
+  signal: AbortSignal | undefined,
+): Promise<Observation | undefined> {
+  const { session_id: sessionId, payment_intent_id: paymentIntentId, captured } = attempt;
+  if (sessionId !== null) {
+    // A session that was paid is asked about that payment: it could name another by now.
+    const paidBy = captured > 0 ? (paymentIntentId ?? undefined) : undefined;
+    return gateway.fetchSession({ sessionId, paidBy }, { signal });
+  }
+  if (paymentIntentId === null) return undefined;
+  // A stray payment carries the id of the attempt whose session it came through; it is looked up by its own.
+  return { ...(await gateway.fetchPayment(paymentIntentId, { signal })), attemptId: attempt.id };
 }
 
 /** Brings one attempt up to what the provider says, now. */

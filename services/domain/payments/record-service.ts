@@ -12,7 +12,7 @@ import { report } from './incident-service.ts';
 import { refundDuplicateQueue, resolveAttemptQueue } from './jobs.ts';
 import { recompute } from './settle-service.ts';
 import { isOpen } from './state.ts';
-import { type AttemptRow, attemptsOfOrder, takeObservation, wantClosed } from './store/attempts.ts';
+import { type AttemptRow, attemptsOfOrder, insertStray, takeObservation, wantClosed } from './store/attempts.ts';
 import { type PaymentRow, paymentOfOrder, upsertCustomer } from './store/payments.ts';
 import { insertDuplicateRefund } from './store/refunds.ts';
 
@@ -58,7 +58,8 @@ async function take(
   } else {
     const earlier = attempts.filter((row) => row.id !== attempt.id).reduce((sum, row) => sum + row.captured, 0);
     const duplicate = attempt.duplicate || (attempt.captured === 0 && decision.captured > 0 && earlier >= payment.due);
-    if (!isNews(attempt, decision, seen)) return 'done';
+    const strayIsNews = await takeStray(context, tx, { attempt, payment, attempts, seen, actor });
+    if (!strayIsNews && !isNews(attempt, decision, seen)) return 'done';
     const { state, closeReason, captured, refunded } = decision;
     const row = { id: attempt.id, version, state, closeReason, captured, refunded, duplicate, seen };
     if (!(await takeObservation(tx, row))) return 'refetch';
@@ -92,8 +93,9 @@ function isNews(attempt: AttemptRow, decision: Extract<Decision, { kind: 'take' 
 
 async function mapObjects(tx: TenantTx, attempt: AttemptRow, seen: Observation): Promise<void> {
   const { provider, account } = attempt;
-  for (const objectId of [seen.sessionId, seen.paymentIntentId, seen.chargeId]) {
-    if (objectId !== undefined) await mapProviderObject(tx, { provider, account, objectId, tenantId: tx.tenantId });
+  for (const objectId of [seen.sessionId, seen.paymentIntentId, seen.chargeId, seen.stray?.paymentIntentId]) {
+    if (objectId !== undefined && objectId !== '')
+      await mapProviderObject(tx, { provider, account, objectId, tenantId: tx.tenantId });
   }
 }
 
@@ -123,6 +125,24 @@ async function hold(
   const row = { id, version, closeReason, refunded, duplicate, captured: attempt.captured };
   const known = { ...seen, sessionId: attempt.session_id ?? sessionId };
   await takeObservation(tx, { ...row, state: 'held', seen: known });
+}
+
+/**
+ * A second payment through a session that was paid already: an attempt of its own, so that the sums are right and its
+ * refund is followed.
+ * @returns whether it was not known before
+ */
+async function takeStray(
+  context: Context,
+  tx: TenantTx,
+  input: { attempt: AttemptRow; payment: PaymentRow; attempts: AttemptRow[]; seen: Observation; actor: Actor },
+): Promise<boolean> {
+  const { attempt, payment, attempts, seen, actor } = input;
+  const { stray } = seen;
+  if (stray === undefined || attempts.some((row) => row.payment_intent_id === stray.paymentIntentId)) return false;
+  const added = await insertStray(tx, { attempt, ...stray });
+  await giveBack(context, tx, { attempt: added, payment, captured: stray.captured, actor });
+  return true;
 }
 
 /** Money came a second time: it is recorded, listed, and goes back once. */

@@ -41,9 +41,49 @@ export function sessionParams(request: SessionRequest): Stripe.Checkout.SessionC
   };
 }
 
-/** A fetched session in our words. Pure. */
-export function observe(session: Stripe.Checkout.Session, account: string): Observation {
-  const intent = typeof session.payment_intent === 'object' ? session.payment_intent : null;
+/** What of a session is read: a payment without a session can be shown as one. */
+type SessionLike = Pick<
+  Stripe.Checkout.Session,
+  | 'id'
+  | 'status'
+  | 'payment_status'
+  | 'payment_intent'
+  | 'amount_total'
+  | 'currency'
+  | 'livemode'
+  | 'metadata'
+  | 'url'
+  | 'client_secret'
+  | 'expires_at'
+  | 'customer'
+>;
+
+/** A payment intent as if a session without an id had made it. */
+export function asSession(intent: Stripe.PaymentIntent): SessionLike {
+  const { amount, currency, livemode, metadata, customer, created } = intent;
+  return {
+    id: '',
+    status: 'complete',
+    payment_status: intent.status === 'succeeded' ? 'paid' : 'unpaid',
+    payment_intent: intent,
+    amount_total: amount,
+    currency,
+    livemode,
+    metadata,
+    url: null,
+    client_secret: null,
+    expires_at: created,
+    customer,
+  };
+}
+
+/**
+ * A fetched session in our words. Pure.
+ * @param paidBy the payment that is known to have paid it, where the session names another by now
+ */
+export function observe(session: SessionLike, account: string, paidBy?: Stripe.PaymentIntent): Observation {
+  const named = typeof session.payment_intent === 'object' ? session.payment_intent : null;
+  const intent = paidBy ?? named;
   const charge = typeof intent?.latest_charge === 'object' ? intent.latest_charge : null;
   const stripeCurrency = session.currency ?? '';
   const ours = (amount: number | null | undefined) =>
@@ -65,7 +105,7 @@ export function observe(session: Stripe.Checkout.Session, account: string): Obse
     url: session.url ?? undefined,
     clientSecret: session.client_secret ?? undefined,
     expiresAt: new Date(session.expires_at * 1000),
-    paymentIntentId: idOf(session.payment_intent),
+    paymentIntentId: paidBy?.id ?? idOf(session.payment_intent),
     chargeId: idOf(intent?.latest_charge),
     customerId: idOf(session.customer),
     methodType: details?.type,
@@ -73,10 +113,13 @@ export function observe(session: Stripe.Checkout.Session, account: string): Obse
     methodLast4: details?.card?.last4 ?? undefined,
     receiptUrl: charge?.receipt_url ?? undefined,
     lastError: intent?.last_payment_error?.decline_code ?? intent?.last_payment_error?.code,
+    ...(paidBy !== undefined && named?.status === 'succeeded'
+      ? { stray: { paymentIntentId: named.id, captured: ours(named.amount_received) ?? 0 } }
+      : {}),
   };
 }
 
-function sessionStatus({ status }: Stripe.Checkout.Session): Observation['status'] {
+function sessionStatus({ status }: SessionLike): Observation['status'] {
   if (status === 'complete') return 'complete';
   return status === 'expired' ? 'expired' : 'open';
 }
@@ -86,7 +129,7 @@ function sessionStatus({ status }: Stripe.Checkout.Session): Observation['status
  * delayed method, and its intent tells whether it is on its way or came back.
  * https://docs.stripe.com/payments/checkout/fulfillment#delayed-notification
  */
-function moneyPhase(session: Stripe.Checkout.Session, intent: Stripe.PaymentIntent | null): MoneyPhase {
+function moneyPhase(session: SessionLike, intent: Stripe.PaymentIntent | null): MoneyPhase {
   if (session.payment_status === 'paid') return 'paid';
   if (intent?.status === 'processing') return 'processing';
   if (session.status !== 'complete') return 'none';

@@ -2,7 +2,7 @@ import Stripe from 'stripe';
 import type { Metrics } from '#platform/metrics/index.ts';
 import { type Gateway, GatewayError, type Observation, type RefundObservation } from './gateway.ts';
 import { toStripe } from './stripe-money.ts';
-import { observe, SESSION_EXPAND, sessionParams } from './stripe-session.ts';
+import { asSession, observe, SESSION_EXPAND, sessionParams } from './stripe-session.ts';
 
 /** Pinned: fields and enum values are read as this version writes them, whatever the account's default is. */
 export const STRIPE_API_VERSION = '2026-10-28.endive';
@@ -55,10 +55,14 @@ export function createStripeGateway(input: StripeGatewayInput): Gateway {
     }
   }
 
-  const fetchSession = (sessionId: string, signal?: AbortSignal): Promise<Observation> =>
-    call('fetch_session', signal, async (stripe) =>
-      observe(await stripe.checkout.sessions.retrieve(sessionId, { expand: SESSION_EXPAND }), account),
-    );
+  const fetchIntent = (stripe: Stripe, id: string) => stripe.paymentIntents.retrieve(id, { expand: ['latest_charge'] });
+  const fetchSession = (sessionId: string, paidBy?: string, signal?: AbortSignal): Promise<Observation> =>
+    call('fetch_session', signal, async (stripe) => {
+      const session = await stripe.checkout.sessions.retrieve(sessionId, { expand: SESSION_EXPAND });
+      const named = typeof session.payment_intent === 'string' ? session.payment_intent : session.payment_intent?.id;
+      if (paidBy === undefined || paidBy === named) return observe(session, account);
+      return observe(session, account, await fetchIntent(stripe, paidBy));
+    });
 
   return {
     provider: 'stripe',
@@ -69,7 +73,11 @@ export function createStripeGateway(input: StripeGatewayInput): Gateway {
         const idempotencyKey = request.attemptId;
         return observe(await stripe.checkout.sessions.create(sessionParams(request), { idempotencyKey }), account);
       }),
-    fetchSession: (sessionId, options) => fetchSession(sessionId, options?.signal),
+    fetchSession: ({ sessionId, paidBy }, options) => fetchSession(sessionId, paidBy, options?.signal),
+    fetchPayment: (id, options) =>
+      call('fetch_payment', options?.signal, async (stripe) =>
+        observe(asSession(await fetchIntent(stripe, id)), account),
+      ),
     expireSession: async ({ sessionId, key }, options) => {
       try {
         return await call('expire_session', options?.signal, async (stripe) => {
@@ -82,7 +90,7 @@ export function createStripeGateway(input: StripeGatewayInput): Gateway {
       } catch (error) {
         // "Returns an error if the session is not in an expireable state": it was paid or has expired. Look.
         if (error instanceof GatewayError && (error.outcome === 'refused' || error.outcome === 'busy')) {
-          return await fetchSession(sessionId, options?.signal);
+          return await fetchSession(sessionId, undefined, options?.signal);
         }
         throw error;
       }

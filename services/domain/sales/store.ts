@@ -165,8 +165,8 @@ export function lockOrder(tx: TenantTx, id: string): Promise<OrderRow | undefine
 const updateOrderSql = statement<OrderRow>(
   'sales.update_order_status',
   `update app.orders as o set status = $4, version = o.version + 1, updated_at = $5,
-     paid_at = case when $6 then coalesce(o.paid_at, $5) else o.paid_at end,
-     canceled_at = case when $7 then coalesce(o.canceled_at, $5) else o.canceled_at end
+     paid_at = case when $6::boolean then coalesce(o.paid_at, $5) else o.paid_at end,
+     canceled_at = case when $7::boolean then coalesce(o.canceled_at, $5) else o.canceled_at end
    where o.tenant_id = $1 and o.id = $2 and o.version = $3 returning ${ORDER}`,
 );
 

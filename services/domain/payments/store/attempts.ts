@@ -67,6 +67,26 @@ export function insertAttempt(
   return tx.one(insertAttemptSql, values);
 }
 
+const insertStraySql = statement<AttemptRow>(
+  'payments.insert_stray_attempt',
+  `insert into app.payment_attempts as a (tenant_id, id, payment_id, order_id, provider, account, livemode, ui_mode,
+     state, amount, currency, request, payment_intent_id, captured, duplicate, created_at, updated_at)
+   select o.tenant_id, $3, o.payment_id, o.order_id, o.provider, o.account, o.livemode, o.ui_mode, 'paid', o.amount,
+     o.currency, o.request, $4, $5, true, $6, $6
+   from app.payment_attempts o where o.tenant_id = $1 and o.id = $2
+   returning ${ATTEMPT}`,
+);
+
+/** Money that came through another attempt's session, as an attempt of its own. */
+export function insertStray(
+  tx: TenantTx,
+  row: { attempt: AttemptRow; paymentIntentId: string; captured: number },
+): Promise<AttemptRow> {
+  const { attempt, paymentIntentId, captured } = row;
+  const values = [attempt.id, tx.newId('att'), paymentIntentId, captured, tx.now()];
+  return tx.one(insertStraySql, [tx.tenantId, ...values]);
+}
+
 const attemptsSql = statement<AttemptRow>(
   'payments.select_attempts_of_order',
   `select ${ATTEMPT} from app.payment_attempts a where a.tenant_id = $1 and a.order_id = $2 order by a.id`,
@@ -109,8 +129,8 @@ export function attemptByObject(
 const leaseSql = statement<AttemptRow>(
   'payments.lease_attempt',
   `update app.payment_attempts as a set lease_token = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
-     state = coalesce($5, a.state), close_reason = coalesce($6, a.close_reason),
-     version = case when $5 is null and $6 is null then a.version else a.version + 1 end, updated_at = $7
+     state = coalesce($5::text, a.state), close_reason = coalesce($6::text, a.close_reason),
+     version = case when $5::text is null and $6::text is null then a.version else a.version + 1 end, updated_at = $7
    where a.tenant_id = $1 and a.id = $2 and (a.lease_until is null or a.lease_until <= clock_timestamp())
    returning ${ATTEMPT}`,
 );
@@ -182,7 +202,7 @@ export async function takeObservation(
   const usable = state === 'open';
   const values = [
     ...[id, version, state, closeReason, captured, refunded, duplicate],
-    ...[seen.sessionId, seen.paymentIntentId, seen.chargeId],
+    ...[seen.sessionId === '' ? null : seen.sessionId, seen.paymentIntentId, seen.chargeId],
     ...[usable ? seen.url : null, usable ? seen.clientSecret : null, seen.expiresAt],
     ...[seen.methodType, seen.methodBrand, seen.methodLast4, seen.receiptUrl, seen.lastError],
   ];

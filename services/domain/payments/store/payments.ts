@@ -46,9 +46,9 @@ export function paymentOfOrder(tx: TenantTx, orderId: string): Promise<PaymentRo
 
 const updatePaymentSql = statement(
   'payments.update_payment',
-  `update app.payments p set state = $4, captured = $5, refunded = $6, disputed = $7, lost = $8,
+  `update app.payments p set state = $4, captured = $5::bigint, refunded = $6, disputed = $7, lost = $8,
      paid_attempt_id = coalesce(p.paid_attempt_id, $9), version = p.version + 1, updated_at = $10,
-     paid_at = case when $5 > 0 then coalesce(p.paid_at, $10) end
+     paid_at = case when $5::bigint > 0 then coalesce(p.paid_at, $10) end
    where p.tenant_id = $1 and p.id = $2 and p.version = $3`,
 );
 
