@@ -255,6 +255,7 @@ create table app.invitations (
   constraint invitations_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'revoked'::text]))),
   constraint invitations_token_hash_check CHECK ((length(token_hash) = 32))
 );
+CREATE INDEX invitations_by_time ON app.invitations USING btree (tenant_id, created_at);
 CREATE UNIQUE INDEX invitations_one_open ON app.invitations USING btree (tenant_id, email) WHERE (state = 'pending'::text);
 alter table app.invitations enable row level security;
 alter table app.invitations force row level security;
@@ -488,7 +489,7 @@ create table app.payment_attempts (
   constraint payment_attempts_state_check CHECK ((state = ANY (ARRAY['created'::text, 'unknown'::text, 'open'::text, 'expiring'::text, 'pending'::text, 'held'::text, 'paid'::text, 'failed'::text, 'expired'::text, 'void'::text]))),
   constraint payment_attempts_ui_mode_check CHECK ((ui_mode = ANY (ARRAY['hosted_page'::text, 'embedded_page'::text, 'elements'::text, 'form'::text, 'qr'::text])))
 );
-CREATE INDEX payment_attempts_intent ON app.payment_attempts USING btree (tenant_id, provider, account, payment_intent_id) WHERE (payment_intent_id IS NOT NULL);
+CREATE UNIQUE INDEX payment_attempts_intent ON app.payment_attempts USING btree (tenant_id, provider, account, payment_intent_id) WHERE (payment_intent_id IS NOT NULL);
 CREATE INDEX payment_attempts_of_order ON app.payment_attempts USING btree (tenant_id, order_id, id);
 CREATE INDEX payment_attempts_of_payment ON app.payment_attempts USING btree (tenant_id, payment_id, id);
 CREATE UNIQUE INDEX payment_attempts_one_open ON app.payment_attempts USING btree (tenant_id, order_id) WHERE (state = ANY (ARRAY['created'::text, 'unknown'::text, 'open'::text, 'expiring'::text, 'pending'::text, 'held'::text]));
