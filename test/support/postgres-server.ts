@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -42,6 +43,7 @@ export async function startOwnPostgres({
       settings: { max_connections: '200', shared_buffers: '64MB', ...fast, ...settings },
     });
   let server = await start();
+  removeAfterDeath(folder);
   const { port, superuserUrl } = server;
   return {
     superuserUrl,
@@ -60,3 +62,14 @@ export async function startOwnPostgres({
 
 /** A name for a database of one test file. */
 export const databaseName = (prefix: string) => `${prefix}_${randomBytes(6).toString('hex')}`;
+
+/**
+ * The server is a process of its own session and outlives a test run that is killed, and `after` hooks do not run
+ * then. This shell waits for the end of this process, however it comes, and cleans up.
+ */
+function removeAfterDeath(folder: string): void {
+  const script = `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done
+    pid=$(head -n 1 '${folder}/pg/postmaster.pid' 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null && sleep 1
+    rm -rf '${folder}'`;
+  spawn('/bin/sh', ['-c', script], { detached: true, stdio: 'ignore' }).unref();
+}

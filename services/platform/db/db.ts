@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '#platform/clock/index.ts';
 import { newId as makeId } from '#platform/ids/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
-import { commitUnknown, isConnectionLoss, isContention, transactionError } from './errors.ts';
+import { commitUnknown, isConnectionLoss, isContention, nameStatement, transactionError } from './errors.ts';
 import { ConnectionPool, type UrlSource } from './pool.ts';
 import { registerSqlExecutor } from './sql-executor.ts';
 import type { Statement } from './statement.ts';
@@ -98,11 +98,13 @@ export function createDb(input: DbInput): Db {
     const client = await pool.acquire();
     const started = performance.now();
     let broken = false;
+    const called = new Error();
     try {
       const name = deps.prepared ? { name: s.preparedName } : {};
       return (await client.query({ text: s.text, values: [...values], ...name })).rowCount ?? 0;
     } catch (error) {
       broken = isConnectionLoss(error);
+      nameStatement(error, s, called);
       if (!broken) throw error;
       pool.lost(error);
       throw commitUnknown(error);

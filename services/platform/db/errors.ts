@@ -105,3 +105,16 @@ function caused<E extends KlarError>(error: E, cause: unknown): E {
     Object.defineProperty(error, 'cause', { value: cause, enumerable: false, configurable: true });
   return error;
 }
+
+/**
+ * Writes into a server's error which statement it was and where it was called: the driver's own words say neither.
+ * @param called made where the statement was sent
+ */
+export function nameStatement(error: unknown, { name }: { name: string }, called: Error): void {
+  if (!(error instanceof Error) || 'statement' in error) return;
+  const message = `${error.message} [${name}]`;
+  const frames = called.stack?.replace(/^.*\n/, '') ?? '';
+  // "Failing row contains (...)" and "Key (email)=(...)" would carry a person's data into the log.
+  if (sqlState(error)?.startsWith('23')) Object.assign(error, { detail: undefined });
+  Object.assign(error, { message, stack: `${error.name}: ${message}\n${frames}`, statement: name });
+}

@@ -1,5 +1,6 @@
 import type { Clock } from '#platform/clock/index.ts';
-import { commitUnknown, isConnectionLoss, isContention, sqlState } from './errors.ts';
+import { failpoint } from '#platform/failpoint/index.ts';
+import { commitUnknown, isConnectionLoss, isContention, nameStatement, sqlState } from './errors.ts';
 import type { ConnectionPool, PoolClient } from './pool.ts';
 import { type Statement, statement } from './statement.ts';
 import type { TenantTx, TxOptions, Value } from './types.ts';
@@ -36,6 +37,8 @@ export class Transaction {
   #canceling: Promise<void> | undefined;
   #connectionLost = false;
   #commitSent = false;
+  /** Crash tests die between the statements of tenant transactions, where effects are made. */
+  #inTenant = false;
 
   constructor(deps: TransactionDeps, client: PoolClient, options: TxOptions) {
     this.#deps = deps;
@@ -69,6 +72,7 @@ export class Transaction {
       if (this.#options.statementTimeoutMs !== undefined) {
         this.#send(setTimeoutStatement, setTimeoutStatement.text, [String(this.#options.statementTimeoutMs)]);
       }
+      this.#inTenant = tenantId !== undefined;
       if (tenantId !== undefined) this.#send(setTenant, setTenant.text, [tenantId]);
       const value = await fn(this.#handle(tenantId));
       await this.#settle();
@@ -113,6 +117,8 @@ export class Transaction {
       if (this.#options.signal?.aborted) return Promise.reject(this.#options.signal.reason);
       return this.#send(s, s.text, values);
     };
+    const all = async (s: Statement, values?: readonly Value[]) => (await execute(s, values)).rows as never[];
+    const affected = async (s: Statement, values?: readonly Value[]) => (await execute(s, values)).rowCount ?? 0;
     const few = async (s: Statement, values: readonly Value[] | undefined, least: number): Promise<unknown> => {
       const { rows } = await execute(s, values);
       if (rows.length > 1 || rows.length < least) throw new Error(`${s.name} returned ${rows.length} rows`);
@@ -126,10 +132,10 @@ export class Transaction {
     const tx: Omit<TenantTx, symbol> = {
       tenantId: tenantId as string,
       signal: this.#options.signal,
-      rows: (s, values) => handled(execute(s as Statement, values).then((result) => result.rows as never)),
+      rows: (s, values) => handled(all(s as Statement, values)),
       one: (s, values) => handled(few(s as Statement, values, 1) as Promise<never>),
       maybe: (s, values) => handled(few(s as Statement, values, 0) as Promise<never>),
-      run: (s, values) => handled(execute(s, values).then((result) => result.rowCount ?? 0)),
+      run: (s, values) => handled(affected(s, values)),
       now: () => clock.now(),
       newId,
       afterCommit: (hook) => void this.afterCommit.push(hook),
@@ -138,25 +144,29 @@ export class Transaction {
   }
 
   #send(s: Statement | undefined, text: string, values?: readonly Value[]): Promise<Result> {
-    const started = performance.now();
-    const query =
-      s === undefined
-        ? { text }
-        : { text, values: [...(values ?? [])], ...(this.#deps.prepared ? { name: s.preparedName } : {}) };
-    const answer: Promise<Result> = (this.#client.query(query) as Promise<Result>).then(
-      (result) => {
-        if (s !== undefined) this.#deps.observe(s.name, (performance.now() - started) / 1_000);
-        return result;
-      },
-      (error: unknown) => {
-        if (s !== undefined) this.#deps.observe(s.name, (performance.now() - started) / 1_000);
-        this.#fail(error);
-        throw this.#outranks(error) ? this.#firstError : error;
-      },
-    );
+    const answer = this.#answer(s, text, values);
     this.#outstanding.add(answer);
     answer.catch(ignore).finally(() => this.#outstanding.delete(answer));
     return answer;
+  }
+
+  async #answer(s: Statement | undefined, text: string, values?: readonly Value[]): Promise<Result> {
+    const started = performance.now();
+    // The driver's stack begins at a socket. Frames are only collected here; they become text when somebody reads them.
+    const called = new Error();
+    const name = s !== undefined && this.#deps.prepared ? { name: s.preparedName } : {};
+    const query = s === undefined ? { text } : { text, values: [...(values ?? [])], ...name };
+    try {
+      const result = (await this.#client.query(query)) as Result;
+      if (this.#inTenant) failpoint('db.statement');
+      return result;
+    } catch (error) {
+      if (s !== undefined) nameStatement(error, s, called);
+      this.#fail(error);
+      throw this.#outranks(error) ? this.#firstError : error;
+    } finally {
+      if (s !== undefined) this.#deps.observe(s.name, (performance.now() - started) / 1_000);
+    }
   }
 
   #fail(error: unknown): void {
@@ -175,7 +185,9 @@ export class Transaction {
     let result: Result;
     this.#commitSent = true;
     try {
+      if (this.#inTenant) failpoint('db.statement');
       result = (await this.#client.query('COMMIT')) as unknown as Result;
+      if (this.#inTenant) failpoint('db.statement');
     } catch (error) {
       // An ERROR with a SQLSTATE (a deferred constraint, a serialization failure) is an answer: not committed.
       // Anything else, or a FATAL that ended the session, is no answer.

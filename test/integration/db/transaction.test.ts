@@ -120,6 +120,21 @@ describe('transactions', () => {
     assert.equal(await value('x'), undefined);
   });
 
+  it('says in an error which statement it was, and where it was called', async () => {
+    async function callerOfTheStatement() {
+      await db.withTx(async (tx) => {
+        await tx.run(add, ['x', -1]);
+      });
+    }
+    await assert.rejects(callerOfTheStatement(), (error: Error & { statement: string }) => {
+      assert.match(error.message, /violates check constraint .* \[test\.add\]$/);
+      assert.equal(error.statement, 'test.add');
+      assert.equal((error as { detail?: string }).detail, undefined, 'the row belongs to a person, not to the log');
+      assert.match(error.stack ?? '', /\[test\.add\]\n.*transaction\.test\.ts/s);
+      return true;
+    });
+  });
+
   it('fails when a statement that nobody awaited failed', async () => {
     await assert.rejects(
       db.withTx(async (tx) => {
