@@ -83,6 +83,7 @@ create table app.invitations (
   check ((state = 'revoked') = (revoked_at is not null))
 );
 select app.tenant_table('app.invitations');
+create index invitations_by_time on app.invitations (tenant_id, created_at);
 -- An address has at most one open invitation: a second link to the same role would outlive its withdrawal.
 create unique index invitations_one_open on app.invitations (tenant_id, email) where state = 'pending';
 

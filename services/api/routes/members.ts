@@ -115,7 +115,7 @@ export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
       audit: 'invitations.create',
       body: z.object({ email: z.string().min(3).max(ADDRESS_MAX).regex(ADDRESS_PATTERN), role }),
       responses: { 201: invitation },
-      errors: ['role_not_yours_to_give', 'already_member', 'invitation_exists'],
+      errors: ['role_not_yours_to_give', 'already_member', 'invitation_exists', 'too_many_invitations'],
       idempotent: true,
       handle: async ({ tx, principal, grant, body }) => {
         const input = { ...body, publicBaseUrl: settings.PUBLIC_BASE_URL };

@@ -4,7 +4,7 @@ import { randomToken, sha256 } from '#platform/crypto/index.ts';
 import { type Db, isUniqueViolation, type TenantTx } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { tenantRefusal } from './access.ts';
-import { decideAcceptance, INVITATION_DAYS, INVITATION_TOKEN } from './invitation.ts';
+import { decideAcceptance, INVITATION_DAYS, INVITATION_TOKEN, INVITATIONS_PER_DAY } from './invitation.ts';
 import type { By } from './member-service.ts';
 import { mayGive, type Role, strongerRole } from './permissions.ts';
 import { actorOf, type PersonPrincipal } from './principal.ts';
@@ -21,7 +21,8 @@ export type Invitation = invitations.InvitationRow;
  * An open invitation to the same address is withdrawn.
  *
  * @param publicBaseUrl where the link leads, without a slash at its end
- * @throws KlarError invalid `invalid_address`, forbidden `role_not_yours_to_give`, conflict `already_member`
+ * @throws KlarError invalid `invalid_address`, forbidden `role_not_yours_to_give`, conflict `already_member`,
+ *   rate_limited `too_many_invitations`
  */
 export async function invite(
   tx: TenantTx,
@@ -36,9 +37,20 @@ export async function invite(
       `Only who may do all that the role "${input.role}" may can give it.`,
     );
   }
-  const [tenant, isMember] = await Promise.all([tenants.read(tx), members.emailIsMember(tx, email)]);
+  const [tenant, isMember, recent] = await Promise.all([
+    tenants.read(tx),
+    members.emailIsMember(tx, email),
+    invitations.recent(tx, INVITATIONS_PER_DAY),
+  ]);
   if (tenant === undefined) throw fail.notFound();
   if (isMember) throw fail.conflict('already_member', 'This address belongs to a member.');
+  if (recent >= INVITATIONS_PER_DAY) {
+    throw fail.rateLimited(
+      3600,
+      'too_many_invitations',
+      `A school invites at most ${INVITATIONS_PER_DAY} addresses a day.`,
+    );
+  }
   const token = randomToken(32);
   const invitation = await replaceOpen(tx, by, email, input.role, token);
   await Promise.all([

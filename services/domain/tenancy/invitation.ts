@@ -1,6 +1,11 @@
 import { fail, type KlarError } from '#platform/errors/index.ts';
 
 export const INVITATION_DAYS = 7;
+/**
+ * Invitations of one school within 24 hours. Anybody may open a school and choose its name, so without a limit
+ * anybody could have us mail anything to everybody; a large school invites its people over a few days.
+ */
+export const INVITATIONS_PER_DAY = 500;
 
 /** 32 random bytes in base64url. */
 export const INVITATION_TOKEN = /^[A-Za-z0-9_-]{43}$/;

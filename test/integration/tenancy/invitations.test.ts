@@ -195,4 +195,21 @@ describe('tenancy: invitations', () => {
     ]);
     await assert.rejects(make.tenancy.acceptInvitation(person, token), refusal('tenant_blocked'));
   });
+
+  it('mails no more than 500 invitations a day for a school', async () => {
+    const large = await make.school();
+    await database.asSuperuser(
+      `insert into app.invitations (tenant_id, id, email, role, token_hash, invited_by_kind, invited_by_id, expires_at)
+       select $1, 'inv_' || n, n || '@example.com', 'student', sha256(n::text::bytea), 'person', 'x', now() + interval '1 day'
+         from generate_series(1, 499) n`,
+      [large.id],
+    );
+    await make.invitation(large, 'last@example.com');
+    await assert.rejects(make.invitation(large, 'late@example.com'), refusal('too_many_invitations'));
+    await database.asSuperuser(
+      `update app.invitations set created_at = now() - interval '25 hours' where tenant_id = $1 and id = 'inv_1'`,
+      [large.id],
+    );
+    await make.invitation(large, 'late@example.com');
+  });
 });

@@ -69,6 +69,14 @@ const tenantOfInvitation = statement<{ tenantId: string }>(
   'select tenant_id as "tenantId" from routing.invitations where token_hash = $1',
 );
 
+// Stops counting at the limit: the answer only has to say whether it is reached.
+const countRecent = statement<{ count: number }>(
+  'tenancy.count_recent_invitations',
+  `select count(*) as count from (
+     select 1 from app.invitations
+      where tenant_id = $1 and created_at > now() - interval '24 hours' limit $2) recent`,
+);
+
 export interface NewInvitation {
   id: string;
   email: string;
@@ -97,6 +105,7 @@ export async function replace(tx: TenantTx, row: NewInvitation): Promise<Invitat
   return invitation;
 }
 
+export const recent = async (tx: TenantTx, limit: number) => (await tx.one(countRecent, [tx.tenantId, limit])).count;
 export const revoke = (tx: TenantTx, id: string) => tx.maybe(revokeInvitation, [tx.tenantId, id]);
 export const byId = (tx: TenantTx, id: string) => tx.maybe(invitationById, [tx.tenantId, id]);
 export const lock = (tx: TenantTx, tokenHash: Buffer) => tx.maybe(lockByHash, [tx.tenantId, tokenHash]);
