@@ -1,8 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isAlive } from './postmaster.ts';
 import { StartError } from './start-error.ts';
+
+/** Longer than the moment between another start's look at the lock and its rename. */
+const SETTLE_MS = 100;
 
 type Holder = { pid: number; started: string; port?: number };
 
@@ -24,9 +28,11 @@ export async function takeLock(
     for (let attempt = 0; ; attempt += 1) {
       try {
         await link(draft, file);
-        break;
+        // Another start that saw the same stale lock may have moved ours aside believing it to be that one.
+        if (attempt > 0) await delay(SETTLE_MS);
+        if ((await readHolder(file))?.pid === process.pid) break;
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === 5) throw error;
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === 9) throw error;
         await breakStale(file, say);
       }
     }

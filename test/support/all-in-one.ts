@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { freePorts, type KlarProcess, startProcess } from './process.ts';
@@ -20,6 +20,8 @@ export interface AllInOne {
 /** Nothing is started yet: `start` does. `env` adds settings. */
 export async function createAllInOne(env: Record<string, string> = {}): Promise<AllInOne> {
   const folder = await mkdtemp(path.join(tmpdir(), 'klar-start-'));
+  // As root the database runs as `nobody`, and would be kept in /var/lib if that one could not enter.
+  await chmod(folder, 0o755);
   const [port = 0, admin = 0, sandbox = 0, mail = 0] = await freePorts(4);
   const url = `http://127.0.0.1:${port}`;
   const dataDir = path.join(folder, 'data');
