@@ -89,6 +89,7 @@ export async function startSandbox(input: SandboxInput): Promise<Sandbox> {
     log,
     publicUrl: () => input.publicUrl ?? url,
     delayedSettleMs: input.delayedSettleMs ?? 3000,
+    lookedAt: 0,
     cause: NOBODY,
     onEvent: (id) => deliverer.announce(id),
   };

@@ -35,11 +35,16 @@ export type DeliveryAttempt = { at: string; status?: number; error?: string; ms:
 export type Delivery = {
   endpoint: string;
   url: string;
+  /** When it was first to be sent. */
+  since: string;
   state: 'pending' | 'delivered' | 'failed' | 'dropped';
   attempts: DeliveryAttempt[];
 };
 
-export type EventRecord = { id: string; event: Stripe.Event; deliveries: Delivery[] };
+export type EventRecord = { id: string; event: Stripe.Event };
+
+/** Where an event went; apart from the event, which is large and never changes. `id` is the event's. */
+export type DeliveriesRecord = { id: string; deliveries: Delivery[] };
 
 export type EndpointRecord = { id: string; endpoint: Stripe.WebhookEndpoint; secret: string };
 
@@ -86,6 +91,7 @@ export type Records = {
   transactions: Stripe.BalanceTransaction;
   disputes: Stripe.Dispute;
   events: EventRecord;
+  deliveries: DeliveriesRecord;
   endpoints: EndpointRecord;
   idempotency: IdempotencyRecord;
   mails: MailRecord;

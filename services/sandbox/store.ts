@@ -80,7 +80,9 @@ function reopen(
   const temporary = `${file}.tmp`;
   const fresh = openSync(temporary, 'w', 0o600);
   for (const [kind, records] of maps) {
-    for (const record of records.values()) writeSync(fresh, `${JSON.stringify({ k: kind, r: record })}\n`);
+    const kept = [...records.values()].map((record) => `${JSON.stringify({ k: kind, r: record })}\n`);
+    // In pieces: one text of a large state could be longer than a string may be.
+    for (let at = 0; at < kept.length; at += 1000) writeSync(fresh, kept.slice(at, at + 1000).join(''));
   }
   fsyncSync(fresh);
   closeSync(fresh);

@@ -3,6 +3,7 @@ import { returnUrl } from '../checkout/checkout-page.ts';
 import type { Faults } from '../faults.ts';
 import { STYLE } from '../pages/style.ts';
 import type { RequestsLog } from '../requests-log.ts';
+import { deliveriesOf } from '../stripe/api/events.ts';
 import { closeDispute, openDispute } from '../stripe/dispute.ts';
 import { expireSession, passTime } from '../stripe/session-expiry.ts';
 import { settleSession } from '../stripe/session-payment.ts';
@@ -52,7 +53,9 @@ export function controlApp({ world, faults, requests, deliverer }: ControlInput)
   router.get('/sandbox/events', (request, response) => {
     const { type } = request.query;
     const records = store.all('events').filter((record) => !type || record.event.type === type);
-    response.json({ data: records });
+    response.json({
+      data: records.map((record) => ({ ...record, deliveries: deliveriesOf(store, record.id) })),
+    });
   });
   router.post('/sandbox/events/:id/resend', (request, response) => {
     const found = deliverer.resend(request.params.id);
@@ -119,6 +122,7 @@ export function controlApp({ world, faults, requests, deliverer }: ControlInput)
       return void response.status(400).json({ error: 'advance_s must be a number of seconds, 0 or more' });
     }
     world.clock.advance(seconds * 1000);
+    world.lookedAt = 0;
     const changed = passTime(world);
     response.json({ now: new Date(world.clock.nowMs()).toISOString(), changed });
   });

@@ -1,6 +1,7 @@
 import { type Html, html, shownTime } from '../html.ts';
 import { layout } from '../pages/layout.ts';
 import type { EventRecord, SessionRecord } from '../records.ts';
+import { deliveriesOf } from '../stripe/api/events.ts';
 import { money } from '../stripe/currency.ts';
 import { TEST_CARDS } from '../stripe/test-cards.ts';
 import { ACCOUNT_ID, API_VERSION, type World } from '../stripe/world.ts';
@@ -26,7 +27,7 @@ export function homePage(
 <dt>Requests</dt><dd><a href="/sandbox/requests">JSON</a></dd>
 <dt>Clock</dt><dd>${shownTime(world.clock.nowMs())}</dd></dl>
 <h2>Checkout sessions</h2>${sessions.length === 0 ? nothing('None yet.') : sessionTable(sessions.slice(0, SHOWN))}
-<h2>Events</h2>${events.length === 0 ? nothing('None yet.') : eventTable(events.slice(0, SHOWN * 2))}
+<h2>Events</h2>${events.length === 0 ? nothing('None yet.') : eventTable(world, events.slice(0, SHOWN * 2))}
 <h2>Test cards</h2><div class="scroll"><table><tbody>${TEST_CARDS.map(
       (card) => html`<tr><td class="mono">${card.number}</td><td>A card that ${card.label}</td></tr>`,
     )}</tbody></table></div>`,
@@ -45,9 +46,10 @@ const sessionTable = (sessions: readonly SessionRecord[]): Html => html`<div cla
 <td>${shownTime(session.created * 1000)}</td></tr>`;
 })}</tbody></table></div>`;
 
-const eventTable = (events: readonly EventRecord[]): Html => html`<div class="scroll"><table>
+const eventTable = (world: World, events: readonly EventRecord[]): Html => html`<div class="scroll"><table>
 <thead><tr><th scope="col">Event</th><th scope="col">Delivery</th><th scope="col">Attempts</th><th scope="col">Again</th></tr></thead>
-<tbody>${events.map(({ id, event, deliveries }) => {
+<tbody>${events.map(({ id, event }) => {
+  const deliveries = deliveriesOf(world.store, id);
   const state = deliveries[0]?.state ?? 'no endpoint';
   const last = deliveries[0]?.attempts.at(-1);
   return html`<tr><td>${event.type}<br><span class="mono soft">${id}</span></td>

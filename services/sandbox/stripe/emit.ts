@@ -22,7 +22,7 @@ export function emit(world: World, type: Stripe.Event.Type, object: object, prev
     request: { ...world.cause },
     type,
   } as unknown as Stripe.Event;
-  world.store.put('events', { id: event.id, event, deliveries: [] });
+  world.store.put('events', { id: event.id, event });
   world.onEvent(event.id);
 }
 
@@ -30,6 +30,8 @@ export function emit(world: World, type: Stripe.Event.Type, object: object, prev
 export function pruneEvents(world: World): void {
   const oldest = world.clock.unix() - KEPT_SECONDS;
   for (const record of world.store.all('events')) {
-    if (record.event.created < oldest) world.store.remove('events', record.id);
+    if (record.event.created >= oldest) continue;
+    world.store.remove('events', record.id);
+    world.store.remove('deliveries', record.id);
   }
 }

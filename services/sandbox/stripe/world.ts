@@ -20,6 +20,8 @@ export type World = {
   publicUrl(): string;
   /** How long a delayed payment stays unpaid before it ends by itself, in sandbox milliseconds. */
   delayedSettleMs: number;
+  /** When `passTime` last looked, in sandbox milliseconds. */
+  lookedAt: number;
   /** The request that is being handled. Handlers are synchronous, so one field is enough. */
   cause: Cause;
   /** Called with each new event, to deliver it. */

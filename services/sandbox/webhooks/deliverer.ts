@@ -2,7 +2,7 @@ import type { Faults } from '../faults.ts';
 import type { Delivery, DeliveryAttempt, EventRecord, SandboxLog } from '../records.ts';
 import type { SandboxClock } from '../sandbox-clock.ts';
 import type { Store } from '../store.ts';
-import { eventOf, typeFits } from '../stripe/api/events.ts';
+import { deliveriesOf, eventOf, typeFits } from '../stripe/api/events.ts';
 import { signatureHeader } from './signature.ts';
 import { createWorkers } from './workers.ts';
 
@@ -41,6 +41,8 @@ export type Deliverer = {
 
 /** Stripe gives up after three days. */
 const GIVE_UP_MS = 3 * 24 * 3600 * 1000;
+/** Attempts a delivery remembers; an endpoint that is away for a day would fill the file. */
+const KEPT_ATTEMPTS = 20;
 /** A held-back event goes out after this even when no other follows. */
 const REORDER_HOLD_MS = 1500;
 
@@ -57,8 +59,9 @@ export function createDeliverer(input: DelivererInput): Deliverer {
     if (wanted.length === 0) return;
     const fault = faults.strike({ webhook: type });
     const state = fault?.kind === 'drop' ? 'dropped' : 'pending';
-    const deliveries = wanted.map(({ id, url }): Delivery => ({ endpoint: id, url, state, attempts: [] }));
-    store.put('events', { ...record, deliveries });
+    const since = new Date(clock.realMs()).toISOString();
+    const deliveries = wanted.map(({ id, url }): Delivery => ({ endpoint: id, url, since, state, attempts: [] }));
+    store.put('deliveries', { id: eventId, deliveries });
     if (fault) log.info('sandbox: a webhook misbehaves', { event_id: eventId, type, fault: fault.kind });
     if (state === 'dropped') return;
     for (const { endpoint } of deliveries) {
@@ -98,36 +101,32 @@ export function createDeliverer(input: DelivererInput): Deliverer {
     // Cut off by our own stop, which says nothing about the endpoint: the next run sends it.
     if (workers.stopping.aborted && outcome.status === undefined) return;
     const taken = outcome.status !== undefined && outcome.status >= 200 && outcome.status < 300;
-    // Read again: another attempt of this event may have ended meanwhile.
-    const now = store.get('events', eventId);
-    if (!now) return;
-    const old = clock.realMs() - Date.parse(now.deliveries[0]?.attempts[0]?.at ?? outcome.at) > GIVE_UP_MS;
-    store.put('events', {
-      ...now,
-      deliveries: now.deliveries.map((delivery) =>
-        delivery.endpoint === endpoint
-          ? {
-              ...delivery,
-              state: taken || delivery.state === 'delivered' ? 'delivered' : old ? 'failed' : 'pending',
-              attempts: [...delivery.attempts, outcome].slice(-50),
-            }
-          : delivery,
-      ),
+    const delivery = change(eventId, endpoint, (before) => {
+      const late = clock.realMs() - Date.parse(before.since) > GIVE_UP_MS;
+      const state = taken || before.state === 'delivered' ? 'delivered' : late ? 'failed' : 'pending';
+      return { ...before, state, attempts: [...before.attempts, outcome].slice(-KEPT_ATTEMPTS) };
     });
-    if (taken || old) return;
-    const tries = now.deliveries.find((delivery) => delivery.endpoint === endpoint)?.attempts.length ?? 0;
-    const delay = input.retryDelaysMs[Math.min(tries, input.retryDelaysMs.length - 1)] ?? 60_000;
+    if (taken || delivery?.state !== 'pending') return;
+    const delay = input.retryDelaysMs[Math.min(delivery.attempts.length, input.retryDelaysMs.length) - 1] ?? 60_000;
     workers.later(delay, () => workers.run(() => attemptIfPending(eventId, endpoint)));
   }
 
+  /** Changes one delivery as it is now: another attempt of the event may have ended meanwhile. */
+  function change(eventId: string, endpoint: string, to: (before: Delivery) => Delivery): Delivery | undefined {
+    const deliveries = deliveriesOf(store, eventId).map((one) => (one.endpoint === endpoint ? to(one) : one));
+    // Forgotten by a reset while it was on its way.
+    if (deliveries.length === 0) return undefined;
+    store.put('deliveries', { id: eventId, deliveries });
+    return deliveries.find((one) => one.endpoint === endpoint);
+  }
+
   async function attemptIfPending(eventId: string, endpoint: string): Promise<void> {
-    const deliveries = store.get('events', eventId)?.deliveries ?? [];
-    const waits = deliveries.some((delivery) => delivery.endpoint === endpoint && delivery.state === 'pending');
+    const waits = deliveriesOf(store, eventId).some((one) => one.endpoint === endpoint && one.state === 'pending');
     if (waits) await attempt(eventId, endpoint);
   }
 
   async function post(record: EventRecord, target: Target): Promise<DeliveryAttempt> {
-    const payload = JSON.stringify(eventOf(record), null, 2);
+    const payload = JSON.stringify(eventOf(store, record), null, 2);
     const started = performance.now();
     const at = new Date(clock.realMs()).toISOString();
     const took = () => Math.round(performance.now() - started);
@@ -154,25 +153,19 @@ export function createDeliverer(input: DelivererInput): Deliverer {
   return {
     announce,
     resend(eventId) {
-      const record = store.get('events', eventId);
-      if (!record) return false;
-      if (record.deliveries.length === 0) {
-        announce(eventId);
-        return true;
+      if (!store.get('events', eventId)) return false;
+      const deliveries = deliveriesOf(store, eventId);
+      if (deliveries.length === 0) announce(eventId);
+      for (const { endpoint } of deliveries) {
+        change(eventId, endpoint, (one) => (one.state === 'delivered' ? one : { ...one, state: 'pending' }));
+        workers.runInOrder(() => attempt(eventId, endpoint));
       }
-      store.put('events', {
-        ...record,
-        deliveries: record.deliveries.map((delivery) =>
-          delivery.state === 'delivered' ? delivery : { ...delivery, state: 'pending' },
-        ),
-      });
-      for (const { endpoint } of record.deliveries) workers.run(() => attempt(eventId, endpoint));
       return true;
     },
     resume() {
-      for (const record of store.all('events')) {
-        for (const { state, endpoint } of record.deliveries) {
-          if (state === 'pending') workers.run(() => attemptIfPending(record.id, endpoint));
+      for (const { id, deliveries } of store.all('deliveries')) {
+        for (const { state, endpoint } of deliveries) {
+          if (state === 'pending') workers.runInOrder(() => attemptIfPending(id, endpoint));
         }
       }
     },

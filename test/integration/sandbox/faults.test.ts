@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import Stripe from 'stripe';
+import { until } from '../../support/until.ts';
 import { refusal } from './refusal.ts';
 import { courseSession, type Rig, startRig, stripeAt } from './start-sandbox.ts';
 
@@ -32,7 +33,7 @@ describe('sandbox: calls that misbehave on command', () => {
     const impatient = stripeAt(rig.url, undefined, { timeout: 60 });
     const lost = await refusal(impatient.checkout.sessions.create(courseSession(), { idempotencyKey: 'b' }));
     assert.ok(lost instanceof Stripe.errors.StripeConnectionError);
-    assert.equal(await listed(), 1);
+    await until(async () => (await listed()) === 1);
     const found = await create('b');
     assert.equal(found.lastResponse.headers['idempotent-replayed'], 'true');
     assert.equal(await listed(), 1);

@@ -64,7 +64,7 @@ describe('sandbox: idempotency keys', () => {
     await rig.control('POST', '/sandbox/faults', {
       match: { path: '/v1/customers', method: 'POST' },
       kind: 'delay',
-      delay_ms: 300,
+      delay_ms: 1500,
     });
     const slow = rig.stripe.customers.create({ name: 'slow' }, { idempotencyKey: 'k6' });
     await until(async () => {

@@ -1,5 +1,6 @@
 import type Stripe from 'stripe';
-import type { EventRecord } from '../../records.ts';
+import type { Delivery, EventRecord } from '../../records.ts';
+import type { Store } from '../../store.ts';
 import { inRange, listPage } from '../list.ts';
 import { expand, type Fields, flag, page, text } from '../params.ts';
 import { refuse } from '../stripe-error.ts';
@@ -16,10 +17,13 @@ const listFields: Fields<Stripe.EventListParams> = {
 };
 
 /** The event as the API shows it: `pending_webhooks` counts the endpoints that have not taken it yet. */
-export function eventOf(record: EventRecord): Stripe.Event {
-  const pending = record.deliveries.filter((delivery) => delivery.state !== 'delivered').length;
+export function eventOf(store: Store, record: EventRecord): Stripe.Event {
+  const pending = deliveriesOf(store, record.id).filter((delivery) => delivery.state !== 'delivered').length;
   return { ...record.event, pending_webhooks: pending };
 }
+
+/** Where an event went, or is to go. */
+export const deliveriesOf = (store: Store, id: string): Delivery[] => store.get('deliveries', id)?.deliveries ?? [];
 
 /** Whether a type fits `charge.refunded`, `charge.*` or `*`. */
 export function typeFits(pattern: string, type: string): boolean {
@@ -37,18 +41,20 @@ export const events: Endpoint[] = [
     const wanted = world.store
       .all('events')
       .filter(
-        ({ event, deliveries }) =>
+        ({ id, event }) =>
           inRange(event.created, params.created) &&
           (!params.type || typeFits(params.type, event.type)) &&
           (!params.types || params.types.includes(event.type)) &&
           (params.delivery_success === undefined ||
-            params.delivery_success === deliveries.every((delivery) => delivery.state === 'delivered')),
+            params.delivery_success ===
+              deliveriesOf(world.store, id).every((delivery) => delivery.state === 'delivered')),
       );
-    return listPage(wanted.map(eventOf), params, { url: PATH, kind: 'event' });
+    const shown = wanted.map((record) => eventOf(world.store, record));
+    return listPage(shown, params, { url: PATH, kind: 'event' });
   }),
   endpoint('GET', `${PATH}/:id`, { expand }, (world, _params, id) => {
     const record = world.store.get('events', id);
     if (!record) throw refuse.noSuch('event', id, 'id');
-    return eventOf(record);
+    return eventOf(world.store, record);
   }),
 ];
