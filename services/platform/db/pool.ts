@@ -104,14 +104,19 @@ export class ConnectionPool {
     return { ok: false, awayMs: performance.now() - this.#awaySince };
   }
 
+  /** Never rejects: it is called from where a secret changed, and a connection that fails later says so itself. */
   async reconnect(): Promise<void> {
-    const before = this.#url;
-    await this.#readUrl();
-    if (this.#url === before) return;
-    // Idle connections of the old login close now, the others as their transaction ends.
-    const idle: PoolClient[] = [];
-    while (this.#pool.idleCount > 0) idle.push((await this.#pool.connect()) as PoolClient);
-    for (const client of idle) this.release(client, false);
+    try {
+      const before = this.#url;
+      await this.#readUrl();
+      if (this.#url === before) return;
+      // Idle connections of the old login close now, the others as their transaction ends.
+      const idle: PoolClient[] = [];
+      while (this.#pool.idleCount > 0) idle.push((await this.#pool.connect()) as PoolClient);
+      for (const client of idle) this.release(client, false);
+    } catch (error) {
+      this.#input.log?.warn('database login could not be renewed', { role: this.role, error });
+    }
   }
 
   async close(): Promise<void> {
