@@ -17,6 +17,8 @@ describe('npm start', function () {
   let dataDir: string;
   let env: Record<string, string>;
   const running: KlarProcess[] = [];
+  /** The one that the later tests kill and stop. */
+  let serving: KlarProcess | undefined;
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'klar-aio-'));
@@ -43,8 +45,13 @@ describe('npm start', function () {
     running.push(process);
     return process;
   }
-  const card = (klar: KlarProcess) =>
-    until(() => klar.output().includes(CARD), { timeoutMs: 60_000, what: 'the card' });
+  const card = (klar: KlarProcess) => {
+    const ended = klar.exited.then((code) => {
+      throw new Error(`ended with ${code} before its card:\n${klar.output()}`);
+    });
+    ended.catch(() => {}); // it also ends after its card, which is not this promise's matter
+    return Promise.race([until(() => klar.output().includes(CARD), { timeoutMs: 60_000, what: 'the card' }), ended]);
+  };
 
   it('says which setting to change when the port is taken, and leaves nothing behind', async () => {
     const blocker = createServer().listen(Number(env.PORT));
@@ -90,6 +97,7 @@ describe('npm start', function () {
 
   it('shows steps and a card, keeps its secrets to itself, and serves everything on one port', async () => {
     const klar = start();
+    serving = klar;
     await card(klar);
     for (const word of [
       'PostgreSQL',
@@ -120,7 +128,7 @@ describe('npm start', function () {
     for (const page of ['livez', 'readyz', 'metrics', 'versionz'])
       assert.equal((await fetch(`${admin}/${page}`)).status, 200, page);
     const metrics = await (await fetch(`${admin}/metrics`)).text();
-    for (const part of ['klar_http_', 'klar_webhooks_', 'klar_db_', 'process_resident_memory_bytes'])
+    for (const part of ['klar_http_', 'klar_ingest_', 'klar_db_', 'process_resident_memory_bytes'])
       assert.ok(metrics.includes(part), part);
 
     const second = start([], { PORT: '0' });
@@ -131,9 +139,10 @@ describe('npm start', function () {
   it('goes on after kill -9 with the same secrets, logins and data, past the server it left', async () => {
     const before = await readFile(path.join(dataDir, 'secrets', 'AUTH_SECRET', 'current'), 'utf8');
     const orphan = await readPostmasterFile(path.join(dataDir, 'pg'));
-    await running.at(-2)?.kill();
+    await serving?.kill();
     assert.ok(orphan && isAlive(orphan.pid), 'the server outlives a killed parent');
     const klar = start();
+    serving = klar;
     await card(klar);
     assert.match(klar.output(), /removed the lock of an earlier run/);
     assert.match(klar.output(), /PostgreSQL of an earlier run is still there/);
@@ -143,7 +152,7 @@ describe('npm start', function () {
   });
 
   it('stops everything in order on Ctrl-C, which npm sends twice', async () => {
-    const klar = running.at(-1);
+    const klar = serving;
     const postgres = await readPostmasterFile(path.join(dataDir, 'pg'));
     klar?.child.kill('SIGINT');
     klar?.child.kill('SIGINT');
