@@ -1,9 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#platform/config/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 
 export { withServerSpan, withSpan } from './trace.ts';
 
 export type Telemetry = { stop(): Promise<void> };
+
+/** The exporter repeats for half a minute what nobody takes; a stop does not wait for that. */
+const FLUSH_MS = 3_000;
 
 let running = 0;
 let started: Promise<Telemetry[]> | undefined;
@@ -26,9 +30,12 @@ export async function startTelemetry(input: { settings: Settings; log: Logger; p
       running -= 1;
       if (running > 0) return;
       started = undefined;
-      await Promise.all(
+      const flushed = Promise.all(
         parts.map((part) => part.stop().catch((error) => log.warn('telemetry did not flush', { error }))),
       );
+      const timer = new AbortController();
+      await Promise.race([flushed, delay(FLUSH_MS, undefined, { signal: timer.signal }).catch(() => {})]);
+      timer.abort();
     },
   };
 }
