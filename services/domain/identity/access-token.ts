@@ -28,6 +28,8 @@ export interface AccessTokens {
 
 export const AUDIENCE = 'klar-api';
 const TYPE = 'at+jwt';
+/** About 5 MB. */
+const CHECKED_TOKENS = 8_000;
 
 interface Key {
   generation: string;
@@ -38,8 +40,11 @@ interface Key {
 export function createAccessTokens(input: { key: Secret; issuer: string; clock: Clock }): AccessTokens {
   const { key, issuer, clock } = input;
   let ring = readKeys(key);
+  // A client sends the same token for five minutes; checking an Ed25519 signature each time costs 0.2 ms of a core.
+  const checked = new Map<string, { principal: PersonPrincipal; expiresS: number }>();
   key.onChange(() => {
     ring = readKeys(key);
+    checked.clear();
   });
 
   return {
@@ -63,6 +68,12 @@ export function createAccessTokens(input: { key: Secret; issuer: string; clock: 
         .sign(current.private);
     },
     async verify(token) {
+      const hit = checked.get(token);
+      if (hit !== undefined) {
+        if (hit.expiresS > clock.now().getTime() / 1_000) return hit.principal;
+        checked.delete(token);
+        throw expiredToken();
+      }
       try {
         const { payload } = await jwtVerify(
           token,
@@ -84,7 +95,17 @@ export function createAccessTokens(input: { key: Secret; issuer: string; clock: 
         if (typeof sub !== 'string' || !isId('usr', sub) || typeof sid !== 'string' || !isId('ses', sid))
           throw invalidToken();
         if (typeof email !== 'string' || typeof name !== 'string') throw invalidToken();
-        return { kind: 'person', personId: sub, sessionId: sid, email, emailVerified: email_verified === true, name };
+        const principal: PersonPrincipal = {
+          kind: 'person',
+          personId: sub,
+          sessionId: sid,
+          email,
+          emailVerified: email_verified === true,
+          name,
+        };
+        if (checked.size >= CHECKED_TOKENS) checked.clear();
+        checked.set(token, { principal: Object.freeze(principal), expiresS: payload.exp ?? 0 });
+        return principal;
       } catch (error) {
         throw tokenError(error);
       }

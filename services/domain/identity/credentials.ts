@@ -69,7 +69,7 @@ export async function resetPassword(
           const verified = await people.verify(tx, personId);
           const ended = await sessions.endAll(tx, personId);
           await people.refuseOutsideTokens(tx, personId);
-          await throttles.clear(tx, throttleKey('login', person.email));
+          await throttles.clear(tx, [throttleKey('login', person.email), throttleKey('confirm', person.email)]);
           await kernel.outbox.emit(tx, {
             audit: {
               action: 'people.reset_password',
@@ -135,8 +135,8 @@ type PasswordResult<R> =
   | { kind: 'refused'; code: string };
 
 /**
- * Something that needs the password again. Wrong ones count like failed logins: a stolen access token must not become
- * a way to guess the password without a limit.
+ * Something that needs the password again. Wrong ones are counted as failed logins are, but apart from them: a stolen
+ * access token must not become a way to guess the password without a limit, nor one to lock its owner out.
  */
 export async function withPassword<V, R>(
   kernel: Kernel,
@@ -145,7 +145,7 @@ export async function withPassword<V, R>(
 ): Promise<R> {
   const [engine] = await kernel.engines();
   const email = normalizeEmail(principal.email);
-  const key = throttleKey('login', email);
+  const key = throttleKey('confirm', email);
   const attempt = async (tx: Tx): Promise<PasswordResult<R>> => {
     const state = await throttles.lock(tx, key);
     if (state.lockedS > 0) return { kind: 'locked', retryAfterS: Math.ceil(state.lockedS) };
@@ -154,10 +154,10 @@ export async function withPassword<V, R>(
       if (outcome.code === 'INVALID_PASSWORD') await countFailure(kernel, tx, { email, key, state });
       return { kind: 'refused', code: outcome.code };
     }
-    await throttles.clear(tx, key);
+    await throttles.clear(tx, [key]);
     return { kind: 'done', value: await work.after(tx, outcome.value) };
   };
-  const result = await kernel.turnstile.run(key.toString('hex'), () =>
+  const result = await kernel.turnstile.run(email, () =>
     kernel.hasher.withPermit(() => kernel.db.withTx(attempt, { signal: work.signal }), work.signal),
   );
   if (result.kind === 'done') return result.value;

@@ -5,9 +5,9 @@ export function normalizeEmail(email: string): string {
   return email.trim().normalize('NFC').toLowerCase();
 }
 
-export type ThrottlePurpose = 'login' | 'mail.reset' | 'mail.verify' | 'mail.taken';
+export type ThrottlePurpose = 'login' | 'login.known' | 'confirm' | 'mail.reset' | 'mail.verify' | 'mail.taken';
 
 /** Key of a throttle row. Hashed: the table also holds addresses that are nobody's, and must not list them. */
-export function throttleKey(purpose: ThrottlePurpose, email: string): Buffer {
-  return sha256(`${purpose}\n${normalizeEmail(email)}`);
+export function throttleKey(purpose: ThrottlePurpose, email: string, more = ''): Buffer {
+  return sha256(`${purpose}\n${normalizeEmail(email)}\n${more}`);
 }

@@ -72,7 +72,8 @@ function makeAuth(input: EngineInput) {
       // Called in process: there is no browser request whose origin could be checked. The http layer checks origins.
       disableCSRFCheck: true,
       disableOriginCheck: true,
-      ipAddress: { ipAddressHeaders: ['x-klar-client'] },
+      // Kept by our own statement, as the http layer found it.
+      ipAddress: { disableIpTracking: true },
       database: { generateId: ({ model }) => newId(ID_PREFIX[model] ?? 'ath') },
     },
     session: { expiresIn: SESSION_DAYS * 86_400, disableSessionRefresh: true },

@@ -55,9 +55,14 @@ export interface TokenPair {
 }
 
 /** Makes a session that better-auth opened ours: from now on it has refresh tokens and can be revoked. */
-export async function openSession(kernel: Kernel, tx: Tx, sessionId: string, person: PersonRow): Promise<TokenPair> {
+export async function openSession(
+  kernel: Kernel,
+  tx: Tx,
+  input: { sessionId: string; person: PersonRow; client: Client },
+): Promise<TokenPair> {
+  const { sessionId, person, client } = input;
   const seed = randomBytes(16);
-  await sessions.openFamily(tx, sessionId, seed);
+  await sessions.openFamily(tx, { sessionId, seed, ip: printable(client.ip), userAgent: printable(client.userAgent) });
   return tokenPair(kernel, { sessionId, generation: 1, seed, person });
 }
 
@@ -85,11 +90,6 @@ export async function tokenPair(
     expiresIn: ACCESS_TOKEN_S,
     refreshToken: mintRefreshToken(secret, sessionId, generation, seed),
   };
-}
-
-/** As they go into headers for better-auth and into the session's row. */
-export function clientHeaders(client: Client): Headers {
-  return new Headers({ 'user-agent': printable(client.userAgent), 'x-klar-client': printable(client.ip) });
 }
 
 /** A user agent is whatever a client sends. */

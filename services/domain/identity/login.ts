@@ -3,7 +3,7 @@ import type { Tx } from '#platform/db/index.ts';
 import { fail, type KlarError } from '#platform/errors/index.ts';
 import { normalizeEmail, throttleKey } from './email.ts';
 import type { Engine } from './engine.ts';
-import { ANONYMOUS, byPerson, type Client, clientHeaders, type Kernel, openSession, type TokenPair } from './kernel.ts';
+import { ANONYMOUS, byPerson, type Client, type Kernel, openSession, printable, type TokenPair } from './kernel.ts';
 import { afterFailure } from './lockout.ts';
 import { normalizePassword } from './password.ts';
 import * as people from './store/people.ts';
@@ -53,12 +53,10 @@ const CODE_LOCK_S = 900;
  */
 export async function login(kernel: Kernel, input: LoginInput): Promise<TokenPair> {
   const email = normalizeEmail(input.email);
-  const key = throttleKey('login', email);
   const [engine] = await kernel.engines();
-  const result = await kernel.turnstile.run(key.toString('hex'), () =>
+  const result = await kernel.turnstile.run(email, () =>
     kernel.hasher.withPermit(
-      () =>
-        kernel.db.withTx((tx) => tryPassword(kernel, engine, tx, { ...input, email, key }), { signal: input.signal }),
+      () => kernel.db.withTx((tx) => tryPassword(kernel, engine, tx, { ...input, email }), { signal: input.signal }),
       input.signal,
     ),
   );
@@ -72,13 +70,12 @@ export async function loginSecondFactor(kernel: Kernel, input: SecondFactorInput
   return answer(kernel, result);
 }
 
-async function tryPassword(
-  kernel: Kernel,
-  engine: Engine,
-  tx: Tx,
-  input: LoginInput & { key: Buffer },
-): Promise<LoginResult> {
-  const { email, password, key, client } = input;
+async function tryPassword(kernel: Kernel, engine: Engine, tx: Tx, input: LoginInput): Promise<LoginResult> {
+  const { email, password, client } = input;
+  // Strangers may fail as often as they like: who is logged in from this address is counted apart, so that nobody can
+  // keep the owner of an account out of it.
+  const known = await sessions.knownAddress(tx, email, printable(client.ip));
+  const key = known ? knownKey(email, client) : throttleKey('login', email);
   const state = await throttles.lock(tx, key);
   if (state.lockedS > 0) return { kind: 'locked', retryAfterS: Math.ceil(state.lockedS) };
   const outcome = await engine.call(
@@ -86,7 +83,6 @@ async function tryPassword(
     (api) =>
       api.signInEmail({
         body: { email, password: normalizePassword(password) },
-        headers: clientHeaders(client),
         returnHeaders: true,
       }),
     { mayHash: true },
@@ -101,10 +97,14 @@ async function tryPassword(
     if (input.code === undefined) return { kind: 'challenge', challenge };
     return tryCode(kernel, engine, tx, { challenge, code: input.code, client });
   }
-  await throttles.clear(tx, key);
   const session = outcome.scope.sessions.at(-1);
   if (session === undefined) throw new Error('better-auth opened no session');
-  return finish(kernel, tx, session.id, outcome.value.response.user.id, 'password');
+  return finish(kernel, tx, {
+    sessionId: session.id,
+    personId: outcome.value.response.user.id,
+    method: 'password',
+    client,
+  });
 }
 
 async function tryCode(
@@ -115,7 +115,6 @@ async function tryCode(
 ): Promise<LoginResult> {
   const code = input.code.replace(/\s/g, '');
   const headers = await engine.headersOf(input.challenge);
-  for (const [name, value] of clientHeaders(input.client)) headers.set(name, value);
   const totp = /^\d{6}$/.test(code);
   const outcome = await engine.call(tx, async (api) =>
     totp ? api.verifyTOTP({ body: { code }, headers }) : api.verifyBackupCode({ body: { code }, headers }),
@@ -129,22 +128,27 @@ async function tryCode(
     await sessions.deleteWorkingSessions(tx, [session.id]);
     return { kind: 'code_refused' };
   }
-  const person = await people.byId(tx, personId);
-  if (person !== undefined) await throttles.clear(tx, throttleKey('login', person.email));
-  return finish(kernel, tx, session.id, personId, totp ? 'password+totp' : 'password+backup_code');
+  return finish(kernel, tx, {
+    sessionId: session.id,
+    personId,
+    method: totp ? 'password+totp' : 'password+backup_code',
+    client: input.client,
+  });
 }
+
+const knownKey = (email: string, client: Client): Buffer => throttleKey('login.known', email, printable(client.ip));
 
 export const spentHash = (personId: string, code: string): Buffer => sha256(`${personId}\n${code}`);
 
 async function finish(
   kernel: Kernel,
   tx: Tx,
-  sessionId: string,
-  personId: string,
-  method: string,
+  done: { sessionId: string; personId: string; method: string; client: Client },
 ): Promise<LoginResult> {
+  const { sessionId, personId, method, client } = done;
   const person = await people.byId(tx, personId);
   if (person === undefined) return { kind: 'refused' };
+  await throttles.clear(tx, [throttleKey('login', person.email), knownKey(person.email, client)]);
   await kernel.outbox.emit(tx, {
     audit: {
       action: 'sessions.login',
@@ -153,7 +157,7 @@ async function finish(
       details: { method },
     },
   });
-  return { kind: 'done', tokens: await openSession(kernel, tx, sessionId, person) };
+  return { kind: 'done', tokens: await openSession(kernel, tx, { sessionId, person, client }) };
 }
 
 /** Counts a wrong password, for an address that exists or not, and notes in the audit when that locks somebody. */

@@ -44,7 +44,7 @@ describe('identity: failed logins', () => {
     const { email } = await enter(h.identity);
     for (let i = 0; i < 9; i += 1) await codeOf(login(email, 'wrong password'));
     await login(email, PASSWORD);
-    for (let i = 0; i < 10; i += 1) await codeOf(login(email, 'wrong password'));
+    for (let i = 0; i < 10; i += 1) assert.equal(await codeOf(login(email, 'wrong password')), 'invalid_credentials');
     assert.equal(await codeOf(login(email, PASSWORD)), 'login_locked');
     await h.identity.forgotPassword(email);
     await h.identity.resetPassword({
@@ -63,6 +63,31 @@ describe('identity: failed logins', () => {
     const count = (code: string) => codes.filter((each) => each === code).length;
     assert.equal(count('invalid_credentials'), 10);
     assert.equal(count('login_locked') + count('login_busy'), 20);
+  });
+
+  it('of strangers do not keep the owner out who is logged in from where they are', async () => {
+    const { email } = await enter(h.identity);
+    const stranger = { ip: '198.51.100.9', userAgent: 'bot' };
+    const guess = (client = stranger) => codeOf(h.identity.login({ email, password: 'a wild guess', client }));
+    for (let i = 0; i < 10; i += 1) await guess();
+    assert.equal(await guess(), 'login_locked');
+    await login(email, PASSWORD);
+    for (let i = 0; i < 10; i += 1) assert.equal(await guess(CLIENT), 'invalid_credentials');
+    assert.equal(await codeOf(login(email, PASSWORD)), 'login_locked');
+  });
+
+  it('on one account do not take the turns of others', async () => {
+    const narrow = h.another({ hashing: { concurrency: 1 } });
+    const [flooded, other] = [address(), address()];
+    let done = 0;
+    const flood = Array.from({ length: 10 }, () =>
+      codeOf(login(flooded, 'wrong password', narrow)).then(() => {
+        done += 1;
+      }),
+    );
+    await codeOf(login(other, 'wrong password', narrow));
+    assert.ok(done < 4, `${done} of the flood came first`);
+    await Promise.all(flood);
   });
 
   it('cost the same for an unknown address as for a known one', async () => {

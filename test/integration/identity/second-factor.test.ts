@@ -97,13 +97,13 @@ describe('identity: second factor', () => {
     assert.equal(await codeOf(login(email, totp(totpUri, 1))), 'second_factor_locked');
   });
 
-  it('is not a way around the password: wrong ones count, and codes do not reset the count', async () => {
+  it('is not a way to guess the password with a stolen token, nor to lock its owner out', async () => {
     const { principal, email } = await enter(h.identity);
     for (let i = 0; i < 10; i += 1) {
       assert.equal(await codeOf(h.identity.enableSecondFactor(principal, 'wrong password')), 'wrong_password');
     }
     assert.equal(await codeOf(h.identity.enableSecondFactor(principal, PASSWORD)), 'login_locked');
-    assert.equal(await codeOf(login(email)), 'login_locked');
+    await login(email);
   });
 
   it('is switched off with the password, once', async () => {

@@ -39,7 +39,16 @@ const lockFamily = statement<FamilyRow>(
 );
 const insertFamily = statement(
   'identity.insert_family',
-  `insert into auth.session_families (session_id, seed) values ($1, $2)`,
+  `with seen as (update auth.sessions set ip_address = $3, user_agent = $4 where id = $1)
+   insert into auth.session_families (session_id, seed) values ($1, $2)`,
+);
+const isKnownAddress = statement<{ known: boolean }>(
+  'identity.is_known_address',
+  `select exists (
+     select 1 from auth.people p
+     join auth.sessions s on s.person_id = p.id
+     join auth.session_families f on f.session_id = s.id
+     where p.email = $1 and s.ip_address = $2 and s.expires_at > now()) as known`,
 );
 const rotateFamily = statement(
   'identity.rotate_family',
@@ -90,8 +99,16 @@ const revokeOutside = statement(
 
 export const lock = (tx: Tx, sessionId: string) => tx.maybe(lockFamily, [sessionId, SESSION_MAX_DAYS]);
 
-export async function openFamily(tx: Tx, sessionId: string, seed: Buffer): Promise<void> {
-  await tx.run(insertFamily, [sessionId, seed]);
+export async function openFamily(
+  tx: Tx,
+  family: { sessionId: string; seed: Buffer; ip: string; userAgent: string },
+): Promise<void> {
+  await tx.run(insertFamily, [family.sessionId, family.seed, family.ip, family.userAgent]);
+}
+
+/** Whether a living session of whoever owns this e-mail address was last used from this network address. */
+export async function knownAddress(tx: Tx, email: string, ip: string): Promise<boolean> {
+  return (await tx.one(isKnownAddress, [email, ip])).known;
 }
 
 export async function rotate(tx: Tx, sessionId: string, seen: { ip: string; userAgent: string }): Promise<void> {

@@ -21,7 +21,7 @@ const setFailures = statement(
      locked_until = case when $3 > 0 then clock_timestamp() + make_interval(secs => $3) else '-infinity' end
    where key = $1`,
 );
-const clearThrottle = statement('identity.clear_throttle', `delete from auth.throttles where key = $1`);
+const clearThrottles = statement('identity.clear_throttles', `delete from auth.throttles where key = any($1::bytea[])`);
 // A fixed window: `failures` counts uses, `locked_until` is the window's end.
 const countUse = statement<{ uses: number; left_s: number }>(
   'identity.count_use',
@@ -49,8 +49,8 @@ export async function fail(tx: Tx, key: Buffer, next: { failures: number; lockS:
   await tx.run(setFailures, [key, next.failures, next.lockS]);
 }
 
-export async function clear(tx: Tx, key: Buffer): Promise<void> {
-  await tx.run(clearThrottle, [key]);
+export async function clear(tx: Tx, keys: readonly Buffer[]): Promise<void> {
+  await tx.run(clearThrottles, [keys]);
 }
 
 /** Counts one use in a window of `windowS`; false when there were more than `limit`. */
