@@ -27,6 +27,8 @@ export async function startHaproxy(port: number, backends: readonly Backend[]) {
       '  timeout client 30s',
       '  timeout server 30s',
       '  timeout http-keep-alive 30s',
+      // A busy machine answers a check late; that is not a replica that left.
+      '  timeout check 3s',
       'frontend public',
       `  bind 127.0.0.1:${port}`,
       '  default_backend api',

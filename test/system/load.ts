@@ -1,7 +1,13 @@
 import { Agent, request } from 'node:http';
 
 /** What a load did: every answer by status, and every request that got none. */
-export type LoadReport = { sent: number; statuses: Record<number, number>; errors: string[]; slowestMs: number };
+export type LoadReport = {
+  sent: number;
+  statuses: Record<number, number>;
+  errors: string[];
+  slowestMs: number;
+  refusals: Record<string, number>;
+};
 
 /** One request of a load. */
 export type LoadRequest = { method: string; path: string; headers: Record<string, string>; body?: string };
@@ -12,7 +18,7 @@ export type LoadRequest = { method: string; path: string; headers: Record<string
  */
 export function startLoad(port: number, perSecond: number, next: (n: number) => LoadRequest) {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-  const report: LoadReport = { sent: 0, statuses: {}, errors: [], slowestMs: 0 };
+  const report: LoadReport = { sent: 0, statuses: {}, errors: [], slowestMs: 0, refusals: {} };
   const pending = new Set<Promise<void>>();
   const startedAt = performance.now();
 
@@ -40,7 +46,16 @@ export function startLoad(port: number, perSecond: number, next: (n: number) => 
               report.slowestMs = Math.max(report.slowestMs, performance.now() - from);
               resolve();
             });
-          response.resume();
+          let text = '';
+          response.setEncoding('utf8').on('data', (chunk: string) => {
+            // Only a refusal is read, for the code of its problem.
+            if ((response.statusCode ?? 0) >= 400) text += chunk;
+          });
+          response.on('end', () => {
+            if (!text) return;
+            const code = /"code":"([^"]+)"/.exec(text)?.[1] ?? text.slice(0, 200);
+            report.refusals[code] = (report.refusals[code] ?? 0) + 1;
+          });
         },
       );
       const fail = (error: Error) => {
