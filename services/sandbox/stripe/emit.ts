@@ -6,8 +6,8 @@ import { API_VERSION, type World } from './world.ts';
 const KEPT_SECONDS = 30 * 24 * 3600;
 
 /**
- * Records an event with the object as it is now (a later change of the object never shows in it) and hands it to
- * delivery. `previous` holds the former values of what changed, for `*.updated`.
+ * Records an event with the object as it is now (stored objects are replaced, never changed, so a later change does not
+ * show in it) and hands it to delivery. `previous` holds the former values of what changed, for `*.updated`.
  */
 export function emit(world: World, type: Stripe.Event.Type, object: object, previous?: Record<string, unknown>): void {
   const created = world.clock.unix();
@@ -16,7 +16,7 @@ export function emit(world: World, type: Stripe.Event.Type, object: object, prev
     object: 'event',
     api_version: API_VERSION,
     created,
-    data: { object: structuredClone(object), ...(previous ? { previous_attributes: previous } : {}) },
+    data: { object: object, ...(previous ? { previous_attributes: previous } : {}) },
     livemode: false,
     pending_webhooks: 0,
     request: { ...world.cause },

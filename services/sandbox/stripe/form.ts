@@ -5,7 +5,6 @@ export type FormValue = string | FormValue[] | FormObject;
 export type FormObject = { [key: string]: FormValue };
 
 const MAX_DEPTH = 8;
-const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
 
 /**
  * Decodes `a[b][0][c]=v`, as stripe-node writes it, and `a[]=v`, as curl users do. Objects have no prototype, so that
@@ -35,7 +34,7 @@ function segments(key: string): string[] {
   const match = /^([^[\]]+)((?:\[[^[\]]*\])*)$/.exec(key);
   if (!match) throw refuse.invalid(`Invalid parameter name: ${key}`, { param: key });
   const parts = [match[1] ?? '', ...[...(match[2] ?? '').matchAll(/\[([^[\]]*)\]/g)].map((inner) => inner[1] ?? '')];
-  if (parts.length > MAX_DEPTH || parts.some((part) => FORBIDDEN.has(part))) {
+  if (parts.length > MAX_DEPTH || parts.includes('__proto__')) {
     throw refuse.invalid(`Invalid parameter name: ${key}`, { param: key });
   }
   return parts;
