@@ -8,6 +8,7 @@ import { createLifecycle, type Lifecycle, runMain } from '#platform/lifecycle/in
 import { createLogger, type Logger } from '#platform/log/index.ts';
 import { createMetrics, type Metrics } from '#platform/metrics/index.ts';
 import { createQueueWorker } from '#platform/queue/index.ts';
+import { startTelemetry } from '#platform/telemetry/index.ts';
 import { type Handlers, type WorkerDeps, workerHandlers } from './handlers.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { startInboxLoop } from './inbox-loop.ts';
@@ -45,6 +46,7 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
   const lifecycle = createLifecycle({ log }); // no endpoint delay: nothing is routed to a worker
   const metrics = input.metrics ?? createMetrics({ process: 'worker', nodeMetrics: true });
   const watching = settings.meta.watch();
+  const telemetry = await startTelemetry({ settings, log });
   const url: Secret = settings.DATABASE_URL_WORKER ?? needSecret(settings, 'DATABASE_URL');
   const db = createDb({
     url: () => url.current(),
@@ -95,6 +97,7 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
   lifecycle.onStop('work', 'heartbeat', () => heartbeat.stop());
   lifecycle.onStop('pools', 'database', () => db.close());
   lifecycle.onStop('flush', 'secrets', () => watching.close());
+  lifecycle.onStop('flush', 'telemetry', () => telemetry.stop());
   lifecycle.onStop('flush', 'admin', () => admin?.close());
   lifecycle.onStop('flush', 'log', () => log.flush());
   log.info('worker is up', { admin_port: admin?.port ?? 0, event_types: handlers.events.length });
