@@ -9,6 +9,7 @@ import { type HttpServer, listen } from '#platform/http/listener.ts';
 import { createLifecycle, type Lifecycle, runMain } from '#platform/lifecycle/index.ts';
 import { createLogger, type Logger } from '#platform/log/index.ts';
 import { createMetrics, type Metrics } from '#platform/metrics/index.ts';
+import { startTelemetry } from '#platform/telemetry/index.ts';
 import { createIngestListener, type IngestListener } from './app.ts';
 
 export type IngestInput = {
@@ -47,6 +48,7 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
   const lifecycle = createLifecycle({ log, delayMs: settings.SHUTDOWN_DELAY_MS });
   const metrics = input.metrics ?? createMetrics({ process: 'webhook-ingest', nodeMetrics: true });
   const watching = settings.meta.watch();
+  const telemetry = await startTelemetry({ settings, log });
   const url: Secret = settings.DATABASE_URL_INGEST ?? needSecret(settings, 'DATABASE_URL');
   const db = createDb({
     url: () => url.current(),
@@ -99,6 +101,7 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
   lifecycle.onStop('drain', 'batches', () => listener.drain());
   lifecycle.onStop('pools', 'database', () => db.close());
   lifecycle.onStop('flush', 'secrets', () => watching.close());
+  lifecycle.onStop('flush', 'telemetry', () => telemetry.stop());
   lifecycle.onStop('flush', 'admin', () => admin?.close());
   lifecycle.onStop('flush', 'log', () => log.flush());
   log.info('webhook-ingest is up', { port: server?.port ?? 0, admin_port: admin?.port ?? 0 });

@@ -3,6 +3,7 @@ import { type Db, sqlState } from '#platform/db/index.ts';
 import { KlarError } from '#platform/errors/index.ts';
 import { type Logger, withLogContext } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
+import { withSpan } from '#platform/telemetry/index.ts';
 import { afterFailure } from './event.ts';
 import { type EventHandler, type InboxEvent, PermanentEventError } from './handler.ts';
 import type { HandlerTable } from './route.ts';
@@ -102,7 +103,10 @@ export function createAttempt(input: AttemptInput): Attempt {
         const handler = table.get(row.provider, row.type);
         if (!handler) throw new Error('no handler for this type any more');
         const event = toEvent(row);
-        await effect(handler, event, token, AbortSignal.any([timeout, stopping]));
+        const signal = AbortSignal.any([timeout, stopping]);
+        await withSpan(`event ${row.type}`, { 'klar.provider': row.provider }, () =>
+          effect(handler, event, token, signal),
+        );
         const seconds = Math.max(0, (Date.now() - row.received_at.getTime()) / 1_000);
         lag.observe({ type: row.type }, seconds);
         log.info('event handled', { provider_event_id: row.event_id, attempt: row.attempts, lag_s: seconds });

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '#platform/clock/index.ts';
 import { newId as makeId } from '#platform/ids/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
+import { recordSpan } from '#platform/telemetry/index.ts';
 import { commitUnknown, isConnectionLoss, isContention, nameStatement, transactionError } from './errors.ts';
 import { ConnectionPool, type UrlSource } from './pool.ts';
 import { registerSqlExecutor } from './sql-executor.ts';
@@ -64,7 +65,10 @@ export function createDb(input: DbInput): Db {
     clock: input.clock ?? systemClock,
     newId: input.ids ? (prefix) => input.ids?.newId(prefix) ?? '' : makeId,
     prepared: input.prepared ?? true,
-    observe: (statement, seconds) => durations?.observe({ statement, role }, seconds),
+    observe: (statement, seconds) => {
+      durations?.observe({ statement, role }, seconds);
+      recordSpan(statement, { 'db.system.name': 'postgresql', 'db.operation.name': statement }, seconds);
+    },
   };
 
   async function attempt<T>(

@@ -3,6 +3,7 @@ import { type Job as BossJob, type JobResult, PgBoss } from 'pg-boss';
 import type { Db } from '#platform/db/index.ts';
 import { type Logger, withLogContext } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
+import { withSpan } from '#platform/telemetry/index.ts';
 import { bossDatabase } from './boss-database.ts';
 import type { AnyQueueDef, QueueDef } from './define.ts';
 import { QUEUE_SCHEMA } from './migrate-queues.ts';
@@ -91,11 +92,8 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
       const parsed = queue.schema.safeParse(payload);
       if (!parsed.success) return { dead: `payload: ${parsed.error.message}` };
       try {
-        return await handler(parsed.data as never, {
-          signal: job.signal as AbortSignal,
-          attempt: job.retryCount + 1,
-          id: job.id,
-        });
+        const call = { signal: job.signal as AbortSignal, attempt: job.retryCount + 1, id: job.id };
+        return await withSpan(queue.name, { 'messaging.system': 'pg-boss' }, () => handler(parsed.data as never, call));
       } catch (error) {
         log.warn('job failed', { attempt: job.retryCount + 1, error });
         return { retry: error instanceof Error ? error.message : String(error) };

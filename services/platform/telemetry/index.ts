@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#platform/config/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 
-export { withServerSpan, withSpan } from './trace.ts';
+export { recordSpan, withServerSpan, withSpan } from './trace.ts';
 
 export type Telemetry = { stop(): Promise<void> };
 

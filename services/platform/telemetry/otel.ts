@@ -33,6 +33,10 @@ export async function startOtel(input: OtelInput): Promise<{ stop(): Promise<voi
       const span = tracer.startSpan(name, { kind, attributes }, parent);
       return api.context.with(api.trace.setSpan(parent, span), () => fn(span));
     },
+    record(name, kind, attributes, seconds) {
+      const now = Date.now();
+      tracer.startSpan(name, { kind, attributes, startTime: now - seconds * 1000 }, api.context.active()).end(now);
+    },
   });
   return {
     async stop() {
