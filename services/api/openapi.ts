@@ -4,7 +4,7 @@ import type { ApiDeps } from './deps.ts';
 import { apiRoutes } from './routes/index.ts';
 
 const TAGS: Record<string, string> = {
-  admin: 'Platform administration; not there for anybody else.',
+  admin: 'Platform administration; to other logged-in callers these paths do not exist.',
   audit: 'Who did what.',
   auth: 'Registering, logging in, sessions.',
   courses: 'Courses and their lessons.',

@@ -46,7 +46,7 @@ const reason = text({ max: 500 });
 const body = z.object({ reason });
 const readQuery = { reason: reason.optional() };
 
-/** The platform's own surface: for ADMIN_TOKEN and persons with a platform role; nobody else learns that it exists. */
+/** The platform's own surface: for ADMIN_TOKEN and persons with a platform role; to other callers it does not exist. */
 export function adminRoutes({ db }: ApiDeps): Route[] {
   const change = (
     verb: 'block' | 'unblock' | 'suspend' | 'unsuspend',

@@ -183,6 +183,7 @@ export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
         'tenant_blocked',
         'tenant_suspended',
       ],
+      problems: [402, 410],
       handle: async ({ principal, params }) => {
         const { tenant, role } = await tenancy.acceptInvitation(principal, params.token);
         return { status: 200, body: { tenant: { id: tenant.tenantId, slug: tenant.slug, name: tenant.name }, role } };

@@ -129,6 +129,7 @@ function schoolRoutes({ tenancy }: ApiDeps): Route[] {
       body: z.object({}),
       responses: { 200: z.object({ role }), 201: z.object({ role }) },
       errors: ['registration_closed', ...TENANT_REFUSALS],
+      problems: [402],
       handle: async ({ principal, params }) => {
         const { role, joined } = await tenancy.join(principal, params.slug);
         return { status: joined ? 201 : 200, body: { role } };

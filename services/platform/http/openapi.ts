@@ -24,6 +24,7 @@ const STATUS_TEXT: Record<number, string> = {
   403: 'The caller lacks the permission, or the tenant is blocked.',
   404: 'Does not exist, or not for this caller: the two are not told apart.',
   409: 'Conflicts with the present state, or a request with this Idempotency-Key still runs.',
+  410: 'Was there once, and is over.',
   413: 'The body is too large.',
   415: 'The body is not application/json.',
   422: 'Understood, but not possible; or the Idempotency-Key was used with another request.',
@@ -174,9 +175,9 @@ export function problemsOf(route: Route): number[] {
   const { kind } = route.access;
   const can: [number, boolean][] = [
     [400, true],
-    [401, kind === 'person' || kind === 'tenant' || route.rateClass === 'auth'],
+    [401, kind !== 'public' || route.rateClass === 'auth'],
     [402, kind === 'tenant' && route.mode === 'write'],
-    [403, true],
+    [403, kind !== 'platform'],
     [404, kind === 'tenant' || kind === 'platform' || route.params !== undefined],
     [409, write],
     [413, write],
@@ -187,7 +188,6 @@ export function problemsOf(route: Route): number[] {
     [502, write && route.steps],
     [503, true],
   ];
-  return can
-    .filter(([status, possible]) => possible && route.responses[status] === undefined)
-    .map(([status]) => status);
+  const statuses = new Set([...can.filter(([, possible]) => possible).map(([status]) => status), ...route.problems]);
+  return [...statuses].filter((status) => route.responses[status] === undefined).sort((a, b) => a - b);
 }

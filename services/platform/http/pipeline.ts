@@ -11,7 +11,7 @@ import { corsHeaders, type OriginRules, type OriginUse, originAllowed } from './
 import { invalidRequest } from './problem.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { PathRoutes } from './registry.ts';
-import { idempotencyKeyOf, tenantSlugOf } from './request-headers.ts';
+import { addressOf, idempotencyKeyOf, tenantSlugOf } from './request-headers.ts';
 import { recordOf, sendAnswer, sendError } from './respond.ts';
 import type { AnyInput, Route } from './route.ts';
 import { runForTenant } from './tenant-route.ts';
@@ -59,7 +59,7 @@ export function createPipeline(p: PipelineInput): (route: Route) => RequestHandl
 }
 
 async function serve(p: PipelineInput, route: Route, req: Request, res: Response, signal: AbortSignal) {
-  const ip = req.ip ?? '';
+  const ip = addressOf(req);
   const principal = await admit(p, route, req, ip);
   if (principal !== undefined) {
     const caller = p.door.nameOf(principal);
@@ -67,10 +67,7 @@ async function serve(p: PipelineInput, route: Route, req: Request, res: Response
     addLogContext({ principal: caller });
   }
   checkOrigin(p, route, req, res);
-  const tenantId =
-    route.access.kind === 'tenant' && principal !== undefined
-      ? await p.door.tenantOf(principal, tenantSlugOf(req))
-      : undefined;
+  const { tenantId, missing } = await tenantOf(p, route, principal, req);
   if (tenantId !== undefined) {
     recordOf(res).tenantId = tenantId;
     addLogContext({ tenant_id: tenantId });
@@ -78,8 +75,10 @@ async function serve(p: PipelineInput, route: Route, req: Request, res: Response
   await p.limiter.take(route.rateClass, { ip, tenantId, principal: principal && p.door.nameOf(principal) });
   const idempotencyKey = route.idempotent ? idempotencyKeyOf(req) : undefined;
   const raw = await readRaw(p, route, req);
+  const valid = validate(route, raw);
+  if (missing !== undefined) throw missing;
   const input: AnyInput = {
-    ...validate(route, raw),
+    ...valid,
     requestId: recordOf(res).requestId,
     ip,
     headers: req.headers,
@@ -104,6 +103,25 @@ async function serve(p: PipelineInput, route: Route, req: Request, res: Response
   });
 }
 
+/**
+ * The tenant that the request names. One that does not exist is told only after the request itself was checked, as
+ * one that is somebody else's is: a malformed request must not tell the two apart.
+ */
+async function tenantOf(
+  { door }: PipelineInput,
+  route: Route,
+  principal: object | undefined,
+  req: Request,
+): Promise<{ tenantId?: string; missing?: KlarError }> {
+  if (route.access.kind !== 'tenant' || principal === undefined) return {};
+  try {
+    return { tenantId: await door.tenantOf(principal, tenantSlugOf(req)) };
+  } catch (error) {
+    if (error instanceof KlarError && error.kind === 'not_found') return { missing: error };
+    throw error;
+  }
+}
+
 /** Who calls, where the route lets them in. */
 async function admit(p: PipelineInput, route: Route, req: Request, ip: string): Promise<object | undefined> {
   if (route.access.kind === 'public') return undefined;
@@ -113,23 +131,23 @@ async function admit(p: PipelineInput, route: Route, req: Request, ip: string): 
     if (principal === undefined) throw fail.unauthenticated();
     return await p.door.admit(principal, route.access);
   } catch (error) {
-    // The admin surface looks like a path that does not exist, whatever the reason.
-    if (route.access.kind === 'platform' && error instanceof KlarError && error.status < 500) throw fail.notFound();
-    throw error;
+    const hidden = route.access.kind === 'platform' && error instanceof KlarError && error.status < 500;
+    // Whoever has said who they are, and is no administrator, sees a path that does not exist.
+    throw hidden && error.kind !== 'unauthenticated' && error.kind !== 'rate_limited' ? fail.notFound() : error;
   }
 }
 
 /**
- * Answer to a method that a path does not have: 405, but 404 below admin paths for everybody who is no administrator.
+ * Answer to a method that a path does not have: 405, but 401 or 404 below admin paths for who is no administrator.
  * @throws KlarError always
  */
 export async function refuseMethod(p: PipelineInput, at: PathRoutes, req: Request): Promise<never> {
   const routes = [...at.methods.values()];
-  if (routes[0] !== undefined && isHidden(at)) await admit(p, routes[0], req, req.ip ?? '');
+  if (routes[0] !== undefined && isHidden(at)) await admit(p, routes[0], req, addressOf(req));
   throw fail.methodNotAllowed([...at.methods.keys(), 'OPTIONS']);
 }
 
-/** Only platform routes on this path: to others it must look like no path at all. */
+/** Only platform routes on this path: to logged-in others it must look like no path at all. */
 export function isHidden(at: PathRoutes): boolean {
   return [...at.methods.values()].every((route) => route.access.kind === 'platform');
 }

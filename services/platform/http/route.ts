@@ -17,7 +17,7 @@ export type RateClass = 'auth' | 'read' | 'write' | 'billing' | 'media' | 'ops';
  * - `public`: anybody; the handler sees no principal.
  * - `person`: any logged-in person, no tenant.
  * - `tenant`: a member or an API key of the tenant in `Klar-Tenant`, holding `permission`.
- * - `platform`: a platform administrator; everybody else is told 404, so that the admin surface is invisible.
+ * - `platform`: a platform administrator; without valid credentials 401, to everybody else a path that does not exist.
  */
 export type Access<P extends string = string, PP extends string = string> =
   | { kind: 'public' }
@@ -126,6 +126,8 @@ export interface RouteDef<
   responses: R;
   /** Codes of business problems the operation can answer with; documentation and a test's checklist. */
   errors?: readonly string[];
+  /** Problem statuses beyond those that every route of its kind can answer with. */
+  problems?: readonly number[];
   /** Accepts `Idempotency-Key`. Never for an answer that carries a secret: answers are stored for 72 h. */
   idempotent?: A extends { kind: 'tenant' } ? boolean : never;
   /** No transaction is opened; the handler calls `withTx` and `finish` (a provider is called between). */
@@ -166,6 +168,7 @@ export interface Route {
   readonly body?: z.ZodType;
   readonly responses: Responses;
   readonly errors: readonly string[];
+  readonly problems: readonly number[];
   readonly idempotent: boolean;
   readonly steps: boolean;
   readonly mode: 'read' | 'write';
@@ -197,6 +200,7 @@ export function routeFor<T extends HttpTypes>() {
       params: strict(def.params),
       body: strict(def.body),
       errors: def.errors ?? [],
+      problems: def.problems ?? [],
       idempotent: def.idempotent === true,
       steps: def.steps === true,
       mode: def.mode ?? (def.method === 'GET' ? 'read' : 'write'),

@@ -115,17 +115,30 @@ describe('callers of the app', () => {
       );
       assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
     });
+    it('learn no more from a malformed request about a tenant that is not theirs than about an unknown one', async () => {
+      const stranger = 'usr_00000000000070008000000000000002';
+      const send = (slug: string, init: { method?: string; headers?: Record<string, string>; body?: string }) =>
+        app.call('/api/test/tenant?unknown=1', {
+          ...init,
+          headers: {
+            ...init.headers,
+            authorization: `Bearer ${stranger}`,
+            'klar-tenant': slug,
+            'x-request-id': 'same-request-id',
+          },
+        });
+      const [theirs, unknown] = [await send(app.world.slug, {}), await send('unknown', {})];
+      assert.deepEqual([theirs.status, theirs.text], [400, unknown.text]);
+    });
     it('who are no administrators see an admin route as a path that does not exist', async () => {
       const headers = { 'x-request-id': 'same-request-id', 'klar-tenant': app.world.slug };
       const member = { ...headers, authorization: `Bearer ${await app.world.person('owner')}` };
       const nothing = await app.call('/api/admin/nothing', { method: 'POST', headers: member });
       assert.equal(nothing.status, 404);
       for (const init of [
-        { method: 'POST', headers },
         { method: 'POST', headers: member },
-        { method: 'POST', headers: { ...headers, authorization: 'Bearer wrong' } },
-        { method: 'POST', headers: { ...headers, ...json }, body: '{' },
-        { method: 'POST', headers: { ...headers, origin: 'https://evil.example' } },
+        { method: 'POST', headers: { ...member, ...json }, body: '{' },
+        { method: 'POST', headers: { ...member, origin: 'https://evil.example' } },
         { method: 'GET', headers: member },
         { method: 'OPTIONS', headers: member },
       ]) {
@@ -133,6 +146,14 @@ describe('callers of the app', () => {
         assert.equal(answer.text, nothing.text, JSON.stringify(init));
         assert.equal(answer.status, 404);
         assert.equal(answer.headers.get('allow'), null);
+      }
+      for (const init of [
+        { method: 'POST', headers },
+        { method: 'GET', headers },
+        { method: 'POST', headers: { ...headers, authorization: 'Bearer wrong' } },
+      ]) {
+        const { status, headers: sent } = await app.call('/api/admin/test', init);
+        assert.deepEqual([status, sent.get('www-authenticate'), sent.get('allow')], [401, 'Bearer', null]);
       }
       assert.equal(
         (await app.call('/api/admin/test', { method: 'POST', headers: { authorization: 'Bearer admin' } })).status,

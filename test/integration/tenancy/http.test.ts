@@ -163,7 +163,8 @@ describe('tenancy over HTTP', () => {
     const { id, client, owner } = await school();
     const key = await client.expect<{ key: string }>(201, 'POST', '/api/api-keys', { body: { name: 'k' } });
     const missing = await owner.client.call<Problem>('GET', '/api/no-such-route');
-    for (const caller of [anybody, owner.client, client, anybody.with({ token: key.key })]) {
+    await anybody.expect(401, 'GET', '/api/admin/tenants');
+    for (const caller of [owner.client, client, anybody.with({ token: key.key })]) {
       for (const [method, path] of [
         ['GET', '/api/admin/tenants'],
         ['GET', `/api/admin/tenants/${id}`],
