@@ -14,7 +14,7 @@ import * as login from './login.ts';
 import { createLoop } from './loop.ts';
 import { createOutbox } from './outbox.ts';
 import { createOutsideAccounts } from './outside-accounts.ts';
-import { createOutsideIssuers, parseIssuers, unverifiedIssuer } from './outside-issuers.ts';
+import { createOutsideIssuers, unverifiedIssuer } from './outside-issuers.ts';
 import * as registration from './registration.ts';
 import { createRevocations } from './revocations.ts';
 import * as secondFactor from './second-factor.ts';
@@ -108,7 +108,7 @@ export function createIdentity(input: IdentityInput): Identity {
     issuer: settings.PUBLIC_BASE_URL,
     clock,
   });
-  const issuers = createOutsideIssuers(parseIssuers(settings.AUTH_ISSUERS, settings.meta.strict), clock);
+  const issuers = createOutsideIssuers(settings.AUTH_ISSUERS, clock);
   const hasher = createHasher({ metrics, ...input.hashing });
   const revocations = createRevocations({
     load: (signal) => db.withTx((tx) => sessionStore.revoked(tx), { readOnly: true, signal, retries: 0 }),

@@ -1,62 +1,11 @@
 import { createRemoteJWKSet, decodeJwt, type JWTPayload, errors as joseErrors, jwtVerify } from 'jose';
 import { z } from 'zod';
 import type { Clock } from '#platform/clock/index.ts';
+import type { OutsideIssuer } from '#platform/config/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { expiredToken, invalidToken, tokenError } from './access-token.ts';
 import { normalizeEmail } from './email.ts';
 import { OUTSIDE_CLOCK_TOLERANCE_S, OUTSIDE_TOKEN_MAX_S } from './rules.ts';
-
-/**
- * Asymmetric only. `none` and HS* are not even nameable: with HS256 an attacker would sign with the public key
- * (RFC 8725 section 2.1).
- */
-const ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-  'Ed25519',
-] as const;
-
-const httpUrl = z.url({ protocol: /^https?$/ });
-
-const issuerSchema = z.strictObject({
-  issuer: httpUrl,
-  audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
-  /** Absent: found by OpenID Connect Discovery. */
-  jwks_uri: httpUrl.optional(),
-  algorithms: z.array(z.enum(ALGORITHMS)).min(1).default(['RS256', 'ES256', 'EdDSA']),
-});
-
-export type OutsideIssuer = z.output<typeof issuerSchema>;
-
-/**
- * Reads AUTH_ISSUERS.
- * @param strict staging and production: addresses must be https
- * @throws TypeError that lists every fault
- */
-export function parseIssuers(value: unknown, strict: boolean): OutsideIssuer[] {
-  const parsed = z.array(issuerSchema).safeParse(value ?? []);
-  if (!parsed.success) throw new TypeError(`AUTH_ISSUERS: ${z.prettifyError(parsed.error)}`);
-  const faults: string[] = [];
-  const seen = new Set<string>();
-  for (const { issuer, jwks_uri } of parsed.data) {
-    if (seen.has(issuer)) faults.push(`${issuer} is listed twice`);
-    seen.add(issuer);
-    for (const address of [issuer, ...(jwks_uri === undefined ? [] : [jwks_uri])]) {
-      // Keys fetched in the clear are whoever's keys the network wants them to be.
-      if (strict && !address.startsWith('https://')) faults.push(`${address} must start with https://`);
-    }
-  }
-  if (faults.length > 0) throw new TypeError(`AUTH_ISSUERS: ${faults.join('; ')}`);
-  return parsed.data;
-}
 
 /** What an outside token says, after everything about it was checked. */
 export interface OutsideClaims {
@@ -175,7 +124,9 @@ async function discover(entry: OutsideIssuer): Promise<string> {
   const address = `${entry.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const response = await fetch(address, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS), redirect: 'error' });
   if (!response.ok) throw new Error(`${address} answered ${response.status}`);
-  const document = z.looseObject({ issuer: z.string(), jwks_uri: httpUrl }).parse(await response.json());
+  const document = z
+    .looseObject({ issuer: z.string(), jwks_uri: z.url({ protocol: /^https?$/ }) })
+    .parse(await response.json());
   if (document.issuer !== entry.issuer) throw new Error(`${address} speaks for ${document.issuer}`);
   return document.jwks_uri;
 }

@@ -1,5 +1,6 @@
 export { renderEnvExample } from './env-example.ts';
 export { generateSecret } from './generate.ts';
+export type { OutsideIssuer } from './issuers.ts';
 export {
   type Environment,
   type Inspection,

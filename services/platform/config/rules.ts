@@ -1,3 +1,4 @@
+import type { OutsideIssuer } from './issuers.ts';
 import type { Problem } from './problems.ts';
 import type { Secret } from './secret.ts';
 import type { ProcessName, SecretSetting } from './setting.ts';
@@ -32,7 +33,7 @@ const DEFAULT_LOOKING = [
 export function crossRules(facts: Facts): Problem[] {
   const strict = isStrict(facts.profile);
   return [
-    ...(strict ? [...profileRules(facts), ...originRules(facts), ...secretRules(facts)] : []),
+    ...(strict ? [...profileRules(facts), ...originRules(facts), ...issuerRules(facts), ...secretRules(facts)] : []),
     ...databaseRules(facts),
     ...stripeRules(facts),
   ];
@@ -104,6 +105,15 @@ function originRules(facts: Facts): Problem[] {
   return out;
 }
 
+/** Keys fetched in the clear are whoever's keys the network wants them to be. */
+function issuerRules(facts: Facts): Problem[] {
+  const list = (facts.get('AUTH_ISSUERS') ?? []) as readonly OutsideIssuer[];
+  return list
+    .flatMap(({ issuer, jwks_uri }) => (jwks_uri === undefined ? [issuer] : [issuer, jwks_uri]))
+    .filter((address) => !address.startsWith('https://'))
+    .map((address) => ({ name: 'AUTH_ISSUERS', problem: `${address} is not https`, mend: 'use its https address' }));
+}
+
 function secretRules(facts: Facts): Problem[] {
   const out: Problem[] = [];
   for (const { secret, row } of facts.secrets) {
@@ -130,7 +140,7 @@ function secretRules(facts: Facts): Problem[] {
 
 /** The database URL each process needs: of its role, or the common one. */
 const DATABASE_OF: Partial<Record<ProcessName, string[]>> = {
-  api: ['DATABASE_URL_API'],
+  api: ['DATABASE_URL_API', 'DATABASE_URL_AUTH'],
   'webhook-ingest': ['DATABASE_URL_INGEST'],
   worker: ['DATABASE_URL_WORKER'],
   controller: ['DATABASE_URL_CONTROLLER'],

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { type OutsideIssuer, parseIssuers } from './issuers.ts';
 
 export const PROCESSES = ['api', 'webhook-ingest', 'worker', 'controller', 'cli', 'all-in-one'] as const;
 /** Which process loads the settings; decides what is required and which secrets it may hold. */
@@ -153,15 +154,9 @@ export function cidrs<R extends Row<readonly string[]>>(row: R): Setting<Given<r
   return make('networks', parse, row, (value) => value.join(','));
 }
 
-export function json<R extends Row<unknown>>(row: R): Setting<unknown> {
-  const parse = (value: string): Parsed<unknown> => {
-    try {
-      return yes(JSON.parse(value));
-    } catch {
-      return no('not JSON', 'give one JSON value, in single quotes when a shell reads it');
-    }
-  };
-  return make('json', parse, row, (value) => JSON.stringify(value));
+/** Outside issuers of access tokens. */
+export function issuers<R extends Row<readonly OutsideIssuer[]>>(row: R): Setting<Given<readonly OutsideIssuer[], R>> {
+  return make('json', parseIssuers, row, (value) => JSON.stringify(value));
 }
 
 export function secret(

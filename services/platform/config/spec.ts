@@ -3,7 +3,7 @@ import {
   cidrs,
   flag,
   integer,
-  json,
+  issuers,
   origins,
   type ProcessName,
   port,
@@ -226,7 +226,7 @@ export const SPEC = {
     minLength: 32,
     description: 'Key under which better-auth signs and encrypts its own values.',
   }),
-  AUTH_ISSUERS: json({
+  AUTH_ISSUERS: issuers({
     group: 'Identity',
     processes: API,
     default: [],

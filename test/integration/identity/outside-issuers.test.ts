@@ -11,7 +11,9 @@ describe('identity: outside issuers', () => {
   let serial = 0;
   before(async () => {
     issuer = await startFakeIssuer();
-    h = await openHarness({ settings: { AUTH_ISSUERS: [{ issuer: issuer.issuer, audience: 'klar' }] } as never });
+    h = await openHarness({
+      settings: { AUTH_ISSUERS: [{ issuer: issuer.issuer, audience: 'klar', algorithms: ['ES256'] }] } as never,
+    });
   });
   after(async () => {
     await h.close();
@@ -97,7 +99,9 @@ describe('identity: outside issuers', () => {
     try {
       const identity = h.another({
         settings: {
-          AUTH_ISSUERS: [{ issuer: other.issuer, audience: 'klar', jwks_uri: `${other.issuer}/keys` }],
+          AUTH_ISSUERS: [
+            { issuer: other.issuer, audience: 'klar', algorithms: ['ES256'], jwks_uri: `${other.issuer}/keys` },
+          ],
         } as never,
       });
       await identity.verifyAccessToken(await other.token({ sub: subject(), email: address() }));
@@ -135,7 +139,9 @@ describe('identity: outside issuers', () => {
     try {
       for (const jwks_uri of [undefined, `${other.issuer}/keys`]) {
         const identity = h.another({
-          settings: { AUTH_ISSUERS: [{ issuer: other.issuer, audience: 'klar', jwks_uri }] } as never,
+          settings: {
+            AUTH_ISSUERS: [{ issuer: other.issuer, audience: 'klar', algorithms: ['ES256'], jwks_uri }],
+          } as never,
         });
         assert.equal(await codeOf(identity.verifyAccessToken(await other.token())), 'issuer_unavailable');
       }
