@@ -111,7 +111,7 @@ export async function startSandbox(input: SandboxInput): Promise<Sandbox> {
   });
   const { port } = server.address() as AddressInfo;
   url = `http://${shown(host)}:${port}`;
-  const smtp = await startSmtp({ host, port: input.smtpPort, store, faults, log }).catch((error) => {
+  const smtp = await startSmtp({ host, port: input.smtpPort, store, clock, faults, log }).catch((error) => {
     server.close();
     store.close();
     throw error;
@@ -172,11 +172,22 @@ const many = (value: string | readonly string[]): readonly string[] => (typeof v
 const shown = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);
 
 /** The sandbox as a process of its own, for compose and for whoever wants the provider apart from the system. */
-function startAlone(): Promise<Sandbox> {
+async function startAlone(): Promise<Sandbox> {
   const { values } = parseArgs({
     options: { host: { type: 'string' }, 'webhook-url': { type: 'string' }, 'public-url': { type: 'string' } },
   });
   const settings = loadSettings('all-in-one');
+  const missing = (['STRIPE_SECRET_KEY', 'STRIPE_WEBHOOK_SECRET'] as const).filter((name) => !settings[name]);
+  if (missing.length > 0) {
+    throw new ConfigError(
+      'the sandbox',
+      missing.map((name) => ({
+        name,
+        problem: 'the sandbox alone makes no secrets of its own',
+        mend: 'give it the value that the api and webhook-ingest have',
+      })),
+    );
+  }
   return startSandbox({
     profile: settings.KLAR_PROFILE,
     port: settings.SANDBOX_PORT,

@@ -3,6 +3,7 @@ import { simpleParser } from 'mailparser';
 import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from 'smtp-server';
 import type { Faults } from '../faults.ts';
 import type { MailRecord, SandboxLog } from '../records.ts';
+import type { SandboxClock } from '../sandbox-clock.ts';
 import type { Store } from '../store.ts';
 import { stripeId } from '../stripe/stripe-id.ts';
 
@@ -18,10 +19,11 @@ export async function startSmtp(input: {
   host: string;
   port: number;
   store: Store;
+  clock: SandboxClock;
   faults: Faults;
   log: SandboxLog;
 }): Promise<SmtpCatcher> {
-  const { store, faults, log } = input;
+  const { store, clock, faults, log } = input;
   const server = new SMTPServer({
     authOptional: true,
     allowInsecureAuth: true,
@@ -47,7 +49,7 @@ export async function startSmtp(input: {
     const fault = faults.strike({ mail: to });
     if (fault?.kind === 'smtp_reject') return refusal(fault.code, 'Refused on command by the sandbox');
     if (fault?.kind === 'smtp_delay') await pause(fault.delay_ms);
-    const mail = store.put('mails', await parse(raw, to, session));
+    const mail = store.put('mails', await parse(raw, to, session, new Date(clock.realMs())));
     log.info('sandbox: mail', { mail_id: mail.id, to: mail.to.join(', '), subject: mail.subject });
     for (const old of store.all('mails').slice(0, -KEPT)) store.remove('mails', old.id);
     if (fault?.kind !== 'timeout_after_applying') return null;
@@ -84,13 +86,13 @@ function cutLine(server: SMTPServer, sessionId: string): void {
   }
 }
 
-async function parse(raw: Buffer, to: string[], session: SMTPServerSession): Promise<MailRecord> {
+async function parse(raw: Buffer, to: string[], session: SMTPServerSession, at: Date): Promise<MailRecord> {
   const parsed = await simpleParser(raw, { skipImageLinks: true });
   const { mailFrom } = session.envelope;
   const html = parsed.html || null;
   return {
     id: stripeId('mail'),
-    at: new Date().toISOString(),
+    at: at.toISOString(),
     from: parsed.from?.text ?? (mailFrom ? mailFrom.address : ''),
     to,
     subject: parsed.subject ?? '',

@@ -32,7 +32,7 @@ export function stripeApp({ world, faults, requests, secretKeys, rateLimitPerSec
   const allow = createRateLimit(rateLimitPerSecond);
   const idempotency = createIdempotency(world);
   router.use('/v1', express.text({ type: () => true, limit: BODY_LIMIT }), async (request, response) => {
-    const recorded = requests.begin(recordOf(request));
+    const recorded = requests.begin(recordOf(request, new Date(world.clock.realMs())));
     response.set({
       'Request-Id': recorded.id,
       'Cache-Control': 'no-cache, no-store',
@@ -111,10 +111,10 @@ export function stripeApp({ world, faults, requests, secretKeys, rateLimitPerSec
 
 type Outcome = { status: number; body: unknown; headers: Record<string, string> };
 
-function recordOf(request: Request): RecordedRequest {
+function recordOf(request: Request, at: Date): RecordedRequest {
   return {
     id: stripeId('req'),
-    at: new Date().toISOString(),
+    at: at.toISOString(),
     method: request.method,
     path: request.baseUrl + (request.path === '/' ? '' : request.path),
     params: null,
