@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
 import helmet from 'helmet';
 import { fail } from '#platform/errors/index.ts';
 import {
+  addressOf,
   beginRecord,
   checkHeaders,
   createPipeline,
@@ -113,7 +114,7 @@ function observe({ pipeline: { log }, metrics }: AppInput): RequestHandler {
         status,
         code: record.code,
         duration_ms: Math.round(duration * 10_000) / 10,
-        ip: req.ip,
+        ip: addressOf(req),
         principal: record.principal,
         tenant_id: record.tenantId,
         user_agent: req.headers['user-agent']?.slice(0, 200),

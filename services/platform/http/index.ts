@@ -13,7 +13,7 @@ export { type Problem, problemSchema } from './problem.ts';
 export { createRateLimiter, type RateLimiter, type RateLimits } from './rate-limit.ts';
 export { connectRedis, type RedisLink } from './redis.ts';
 export { createRegistry, type PathRoutes } from './registry.ts';
-export { checkHeaders, requestIdOf } from './request-headers.ts';
+export { addressOf, checkHeaders, requestIdOf } from './request-headers.ts';
 export { beginRecord, type RequestRecord, recordOf, sendError } from './respond.ts';
 export {
   type Access,

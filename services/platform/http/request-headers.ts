@@ -65,3 +65,9 @@ export function tenantSlugOf(req: IncomingMessage): string | undefined {
   if (typeof slug !== 'string' || !SLUG.test(slug)) throw fail.notFound();
   return slug;
 }
+
+/** The client's address; an IPv4 one as such, also when the socket is IPv6 (`::ffff:192.0.2.1`). */
+export function addressOf(req: { ip?: string | undefined }): string {
+  const ip = req.ip ?? '';
+  return ip.startsWith('::ffff:') && ip.includes('.') ? ip.slice('::ffff:'.length) : ip;
+}

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { addressOf } from '#platform/http/index.ts';
 import { until } from '../../support/until.ts';
 import { type Caller, seen, startMiniApp } from './mini-app.ts';
 
@@ -108,6 +109,16 @@ describe('answers of the app', () => {
       assert.equal((aborted.reason as { code: string }).code, 'client_closed');
       await until(() => app.api.logs.find((line) => line.route === 'test.wait' && line.status === 499));
     });
+  });
+
+  it('logs an IPv4 address as such', async () => {
+    const { headers } = await app.call('/api/nothing');
+    const line = await until(() => app.api.logs.find((l) => l.request_id === headers.get('x-request-id')));
+    assert.equal(line.ip, '127.0.0.1');
+    assert.deepEqual(
+      ['::ffff:192.0.2.7', '192.0.2.7', '2001:db8::1', undefined].map((ip) => addressOf({ ip })),
+      ['192.0.2.7', '192.0.2.7', '2001:db8::1', ''],
+    );
   });
 
   it('writes one access line and counts each request by route, method and status', async () => {

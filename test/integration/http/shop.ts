@@ -64,11 +64,13 @@ export interface Bought {
   headers: Headers;
 }
 
-/** Two pods on one database, and a person who buys. */
+/** Pods on one database, and a person who buys. */
 export interface Shop {
   world: World;
   api: TestApi;
   other: TestApi;
+  /** A pod that waits 0.3 s for another request's answer; the others wait longer than any test. */
+  hurried: TestApi;
   newKey(): string;
   buy(
     key: string,
@@ -83,15 +85,15 @@ export interface Shop {
 
 export async function startShop(): Promise<Shop> {
   const world = await createWorld();
-  const options = { idempotency: { waitMs: 400, leaseMs: 60_000, pollMs: 20 } };
-  const api = await startTestApi(world, routes, options);
-  const other = await startTestApi(world, routes, options);
+  const pod = (waitMs: number) => startTestApi(world, routes, { idempotency: { waitMs, leaseMs: 60_000, pollMs: 20 } });
+  const [api, other, hurried] = await Promise.all([pod(15_000), pod(15_000), pod(300)]);
   const buyer = await world.person();
   let keys = 0;
   return {
     world,
     api,
     other,
+    hurried,
     newKey: () => `key ${++keys}`,
     async buy(key, { at = api, item = 'course', person = buyer, path = 'buy', signal, body } = {}) {
       const response = await fetch(`${at.url}/api/test/${path}`, {
@@ -119,6 +121,7 @@ export async function startShop(): Promise<Shop> {
     async close() {
       await api.close();
       await other.close();
+      await hurried.close();
       await world.database.close();
     },
   };
