@@ -9,7 +9,7 @@ export interface Turnstile {
  * Logins of one account go one after the other, so that guesses sent at once are counted one by one; they wait here,
  * where waiting costs nothing, and not with a permit or a connection in hand.
  */
-export function createTurnstile(limit = 16): Turnstile {
+export function createTurnstile(limit = 64): Turnstile {
   const lines = new Map<string, { length: number; tail: Promise<unknown> }>();
   return {
     async run(key, fn) {
