@@ -3,7 +3,15 @@ import { newId as makeId } from '#platform/ids/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 import { recordSpan } from '#platform/telemetry/index.ts';
-import { commitUnknown, isConnectionLoss, isContention, nameStatement, transactionError } from './errors.ts';
+import {
+  commitUnknown,
+  isConnectionLoss,
+  isContention,
+  isStalePlan,
+  nameStatement,
+  transactionError,
+} from './errors.ts';
+import { toParameters } from './parameters.ts';
 import { ConnectionPool, type UrlSource } from './pool.ts';
 import { registerSqlExecutor } from './sql-executor.ts';
 import type { Statement } from './statement.ts';
@@ -105,11 +113,12 @@ export function createDb(input: DbInput): Db {
     const called = new Error();
     try {
       const name = deps.prepared ? { name: s.preparedName } : {};
-      return (await client.query({ text: s.text, values: [...values], ...name })).rowCount ?? 0;
+      return (await client.query({ text: s.text, values: toParameters(values), ...name })).rowCount ?? 0;
     } catch (error) {
       broken = isConnectionLoss(error);
       nameStatement(error, s, called);
-      if (!broken) throw error;
+      if (isStalePlan(error)) broken = true;
+      if (!isConnectionLoss(error)) throw error;
       pool.lost(error);
       throw commitUnknown(error);
     } finally {
@@ -133,7 +142,8 @@ export function createDb(input: DbInput): Db {
         return await work();
       } catch (error) {
         const contention = isContention(error);
-        const repeat = (contention || isConnectionLoss(error)) && tries < retries && !options.signal?.aborted;
+        const repeat =
+          (contention || isStalePlan(error) || isConnectionLoss(error)) && tries < retries && !options.signal?.aborted;
         if (!repeat) throw transactionError(error);
         retried?.inc({ role, reason: contention ? 'contention' : 'connection' });
         // Full jitter, or the same two transactions would meet again.

@@ -36,6 +36,15 @@ export function isContention(error: unknown): boolean {
   return state === '40001' || state === '40P01';
 }
 
+/**
+ * The connection's prepared statement is gone (a pooler in between) or its plan no longer fits the table (a migration).
+ * Nothing was done; another connection can.
+ */
+export function isStalePlan(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === '26000' || (state === '0A000' && String(coded(error).message).startsWith('cached plan must not'));
+}
+
 const NETWORK = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

@@ -1,6 +1,7 @@
 import type { Clock } from '#platform/clock/index.ts';
 import { failpoint } from '#platform/failpoint/index.ts';
-import { commitUnknown, isConnectionLoss, isContention, nameStatement, sqlState } from './errors.ts';
+import { commitUnknown, isConnectionLoss, isContention, isStalePlan, nameStatement, sqlState } from './errors.ts';
+import { toParameters } from './parameters.ts';
 import type { ConnectionPool, PoolClient } from './pool.ts';
 import { type Statement, statement } from './statement.ts';
 import type { TenantTx, TxOptions, Value } from './types.ts';
@@ -102,7 +103,13 @@ export class Transaction {
     const first = this.#firstError;
     // Once COMMIT was sent nothing may make the transaction look as if it could run again.
     if (first === undefined || this.#commitSent) return false;
-    return isContention(first) || isConnectionLoss(first) || isConnectionLoss(error) || sqlState(error) === '25P02';
+    return (
+      isContention(first) ||
+      isStalePlan(first) ||
+      isConnectionLoss(first) ||
+      isConnectionLoss(error) ||
+      sqlState(error) === '25P02'
+    );
   }
 
   #begin(): string {
@@ -155,8 +162,8 @@ export class Transaction {
     // The driver's stack begins at a socket. Frames are only collected here; they become text when somebody reads them.
     const called = new Error();
     const name = s !== undefined && this.#deps.prepared ? { name: s.preparedName } : {};
-    const query = s === undefined ? { text } : { text, values: [...(values ?? [])], ...name };
     try {
+      const query = s === undefined ? { text } : { text, values: toParameters(values ?? []), ...name };
       const result = (await this.#client.query(query)) as Result;
       if (this.#inTenant) failpoint('db.statement');
       return result;
@@ -171,6 +178,7 @@ export class Transaction {
 
   #fail(error: unknown): void {
     this.#firstError ??= error;
+    if (isStalePlan(error)) this.#connectionLost = true;
     if (isConnectionLoss(error)) {
       this.#connectionLost = true;
       this.#deps.pool.lost(error);

@@ -145,6 +145,59 @@ describe('transactions', () => {
     );
   });
 
+  it('fails when a statement could not even be sent, though nobody awaited it', async () => {
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    await assert.rejects(
+      db.withTx(async (tx) => {
+        await tx.run(add, ['sent', 1]);
+        void tx.run(add, [circular, 1]);
+      }),
+      TypeError,
+    );
+    assert.equal(await value('sent'), undefined);
+    await assert.rejects(db.execute(add, ['sent', new Date(Number.NaN)]), TypeError);
+    // The statement still works on every connection of the pool.
+    await Promise.all([1, 2, 3, 4].map((n) => db.withTx((tx) => tx.run(add, [`n${n}`, n]))));
+  });
+
+  it('runs again on another connection when a plan no longer fits, or a pooler lost it', async () => {
+    const single = database.db('klar_api', { poolSize: 1 });
+    await database.asSuperuser('create table public.shape (v integer)');
+    await database.asSuperuser('grant select on public.shape to klar_api');
+    const shape = statement<{ v: unknown }>('test.shape', 'select v from public.shape');
+    const forget = statement('test.forget', 'deallocate all');
+    await single.withTx((tx) => tx.rows(shape));
+    await database.asSuperuser('alter table public.shape alter column v type text');
+    assert.deepEqual(await single.withTx((tx) => tx.rows(shape)), []);
+    await single.withTx((tx) => tx.run(forget));
+    assert.deepEqual(await single.withTx((tx) => tx.rows(shape)), []);
+    await single.withTx((tx) => tx.run(forget));
+    assert.equal(await single.execute(shape), 0);
+  });
+
+  it('leaves no rejection unhandled when only the first of several statements is awaited', async () => {
+    const unhandled: unknown[] = [];
+    const listeners = process.listeners('unhandledRejection');
+    process.removeAllListeners('unhandledRejection');
+    process.on('unhandledRejection', (reason) => unhandled.push(reason));
+    try {
+      await assert.rejects(
+        db.withTx(async (tx) => {
+          const all = [tx.run(add, ['x', -1]), tx.run(add, ['y', 1]), tx.rows(read, ['z']), tx.one(read, ['z'])];
+          await all[0];
+        }),
+        { code: '23514' },
+      );
+      // Node reports them when the microtasks have run.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      process.removeAllListeners('unhandledRejection');
+      for (const listener of listeners) process.on('unhandledRejection', listener);
+    }
+    assert.deepEqual(unhandled, []);
+  });
+
   it('fails when fn swallows an error: the transaction is over for the server', async () => {
     await assert.rejects(
       db.withTx(async (tx) => {
@@ -298,7 +351,9 @@ describe('transactions', () => {
       database.asSuperuser(`select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'`, [backend]);
     await until(async () => backend > 0 && (await active()).length === 1);
     controller.abort(reason);
+    const started = performance.now();
     await assert.rejects(running, reason);
+    assert.ok(performance.now() - started < 5_000, 'the statement timeout ended it, not the cancel');
     await until(async () => (await active()).length === 0);
     assert.equal(await value('gone'), undefined);
   });
@@ -321,6 +376,46 @@ describe('transactions', () => {
       /gone/,
     );
     assert.equal(await value('half'), undefined);
+  });
+
+  it('does not commit for a caller who went away after the last statement', async () => {
+    const controller = new AbortController();
+    await assert.rejects(
+      db.withTx(
+        async (tx) => {
+          await tx.run(add, ['last', 1]);
+          controller.abort(new Error('gone'));
+        },
+        { signal: controller.signal },
+      ),
+      /gone/,
+    );
+    assert.equal(await value('last'), undefined);
+  });
+
+  it('does not begin for a caller who went away while waiting for a connection', async () => {
+    const small = database.db('klar_api', { poolSize: 1 });
+    let release: (() => void) | undefined;
+    const holding = small.withTx(
+      () =>
+        new Promise<void>((resolve) => {
+          release = resolve;
+        }),
+    );
+    await until(() => release);
+    const controller = new AbortController();
+    let began = false;
+    const waiting = small.withTx(
+      async () => {
+        began = true;
+      },
+      { signal: controller.signal },
+    );
+    controller.abort(new Error('gone'));
+    release?.();
+    await assert.rejects(waiting, /gone/);
+    await holding;
+    assert.equal(began, false);
   });
 
   it('bounds a statement by the timeout of the transaction', async () => {
