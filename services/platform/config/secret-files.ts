@@ -12,44 +12,61 @@ export type FileSource = {
 
 export type FileReading = { ok: true; values: [SecretValue, ...SecretValue[]] } | { ok: false; problem: string };
 
+/** A swap takes microseconds; needing a third try means that something else is wrong, and the next poll looks again. */
+const ATTEMPTS = 3;
+
 /**
  * Reads current, previous and generation of one moment. Kubernetes replaces a mounted secret by swapping the symlink
- * `..data`: resolving it once keeps us from pairing a new current with an old previous.
+ * `..data` and then deletes the folder it pointed to: resolving it once keeps us from pairing a new current with an
+ * old previous, and looking again afterwards from taking a folder that is being deleted for one without a previous.
  */
 export function readSecretFiles(source: FileSource): FileReading {
-  const { name, row, at } = source;
+  const { at } = source;
   try {
-    if ('file' in at) {
-      const problem = check(row, read(at.file));
-      return problem
-        ? { ok: false, problem: `${at.file}: ${problem}` }
-        : { ok: true, values: [withGeneration(name, read(at.file), undefined)] };
-    }
+    if ('file' in at) return readAs(source, at.file, {});
     const data = path.join(at.dir, '..data');
-    const dir = existsSync(data) ? realpathSync(data) : at.dir;
-    const current = read(path.join(dir, 'current'));
-    const problem = check(row, current);
-    if (problem) return { ok: false, problem: `${path.join(at.dir, 'current')}: ${problem}` };
-    const values: [SecretValue, ...SecretValue[]] = [
-      withGeneration(name, current, readIfThere(path.join(dir, 'generation'))),
-    ];
-    const previous = readIfThere(path.join(dir, 'previous'));
-    // An empty `previous` is how a rotation ends where a file cannot be removed.
-    if (previous && previous !== current && check(row, previous) === undefined) {
-      values.push(withGeneration(name, previous, readIfThere(path.join(dir, 'previous_generation'))));
+    for (let attempt = 1; ; attempt += 1) {
+      const before = existsSync(data) ? realpathSync(data) : at.dir;
+      try {
+        const reading = readAs(source, path.join(before, 'current'), {
+          generation: path.join(before, 'generation'),
+          previous: path.join(before, 'previous'),
+          previousGeneration: path.join(before, 'previous_generation'),
+        });
+        const after = existsSync(data) ? realpathSync(data) : at.dir;
+        if (after === before) return reading;
+        if (attempt === ATTEMPTS) return { ok: false, problem: `${at.dir} changes while it is read` };
+      } catch (error) {
+        if (attempt === ATTEMPTS) throw error;
+      }
     }
-    return { ok: true, values };
   } catch (error) {
     const { code, path: file } = error as NodeJS.ErrnoException;
-    return { ok: false, problem: `${file ?? name} cannot be read (${code ?? 'unknown error'})` };
+    return { ok: false, problem: `${file ?? source.name} cannot be read (${code ?? 'unknown error'})` };
   }
+}
+
+type Beside = { generation?: string; previous?: string; previousGeneration?: string };
+
+function readAs({ name, row }: FileSource, file: string, beside: Beside): FileReading {
+  const current = read(file);
+  const problem = check(row, current);
+  if (problem) return { ok: false, problem: `${file}: ${problem}` };
+  const values: [SecretValue, ...SecretValue[]] = [withGeneration(name, current, readIfThere(beside.generation))];
+  const previous = readIfThere(beside.previous);
+  // An empty `previous` is how a rotation ends where a file cannot be removed.
+  if (previous && previous !== current && check(row, previous) === undefined) {
+    values.push(withGeneration(name, previous, readIfThere(beside.previousGeneration)));
+  }
+  return { ok: true, values };
 }
 
 function read(file: string): string {
   return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
 }
 
-function readIfThere(file: string): string | undefined {
+function readIfThere(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
   try {
     return read(file);
   } catch (error) {

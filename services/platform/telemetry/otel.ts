@@ -51,8 +51,9 @@ export async function startOtel(input: OtelInput): Promise<{ stop(): Promise<voi
 function remoteParent(api: typeof import('@opentelemetry/api'), carrier: object) {
   const header = (carrier as { traceparent?: unknown }).traceparent;
   const match = typeof header === 'string' ? /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(header) : null;
-  const [, traceId = '', spanId = '', flags = '00'] = match ?? [];
-  if (/^0*$/.test(traceId) || /^0*$/.test(spanId)) return api.ROOT_CONTEXT;
+  // An id of zeros is refused by the SDK itself, which then starts a trace of its own.
+  if (!match) return api.ROOT_CONTEXT;
+  const [, traceId = '', spanId = '', flags = '00'] = match;
   const remote = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
   return api.trace.setSpanContext(api.ROOT_CONTEXT, remote);
 }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { inspectSettings, loadSettings, type SecretEvent, type Settings } from '#platform/config/index.ts';
+import { inspectSettings, loadSettings, type SecretEvent, type Settings, SPEC } from '#platform/config/index.ts';
+import { readSecretFiles } from '../../../services/platform/config/secret-files.ts';
 import { until } from '../../support/until.ts';
 
 const NAME = 'STRIPE_WEBHOOK_SECRET';
@@ -79,20 +81,43 @@ describe('secrets from files', () => {
     assert.deepEqual(settings.meta.secretValues().includes('whsec_two'), true);
   });
 
-  it('never pair a new current with an old previous', async () => {
-    publish('v0', { current: 'whsec_0', previous: 'whsec_-1' });
-    const settings = load();
-    const seen = new Set<string>();
-    settings[NAME]?.onChange(() => seen.add(values(settings)?.join() ?? ''));
-    for (let i = 1; i <= 40; i += 1) {
-      publish(`v${i}`, { current: `whsec_${i}`, previous: `whsec_${i - 1}` });
-      watching?.checkNow();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await until(() => settings[NAME]?.current() === 'whsec_40');
-    for (const pair of seen) {
-      const [current, previous] = pair.split(',').map((value) => Number(value.slice(6)));
-      assert.equal(previous, Number(current) - 1, pair);
+  it('are always read of one moment, while another process swaps them and deletes the old ones', async () => {
+    publish('v0', { current: 'whsec_0', previous: 'whsec_-1', generation: '0' });
+    // What the kubelet does, as fast as it can: write a new folder, swap ..data, delete the old folder.
+    const swapper = spawn(process.execPath, [
+      '-e',
+      `const fs = require('fs'), dir = process.argv[1];
+       for (let i = 1; ; i++) {
+         fs.mkdirSync(dir + '/..v' + i);
+         for (const [name, text] of [['current', 'whsec_' + i], ['previous', 'whsec_' + (i - 1)], ['generation', '' + i]]) fs.writeFileSync(dir + '/..v' + i + '/' + name, text);
+         fs.symlinkSync('..v' + i, dir + '/..data_tmp');
+         fs.renameSync(dir + '/..data_tmp', dir + '/..data');
+         fs.rmSync(dir + '/..v' + (i - 1), { recursive: true });
+       }`,
+      dir,
+    ]);
+    try {
+      const source = { name: NAME, row: SPEC[NAME], at: { dir } };
+      const seen = new Set<string>();
+      const torn: string[] = [];
+      await until(
+        () => {
+          for (let i = 0; i < 200; i += 1) {
+            const reading = readSecretFiles(source);
+            if (!reading.ok) continue; // three swaps within one reading: the last good value stays
+            const [current, previous] = reading.values;
+            const [now, before] = [current.value, previous?.value].map((value) => Number(value?.slice(6)));
+            if (before !== Number(now) - 1 || current.generation !== `${now}`) torn.push(JSON.stringify(reading));
+            seen.add(current.value);
+          }
+          return seen.size > 200;
+        },
+        { timeoutMs: 15_000 },
+      );
+      assert.deepEqual(torn.slice(0, 3), []);
+    } finally {
+      swapper.kill('SIGKILL');
+      await new Promise((resolve) => swapper.once('exit', resolve));
     }
   });
 
