@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http';
 import { type ErrorKind, KINDS } from '#platform/errors/index.ts';
 import { newId } from '#platform/ids/index.ts';
 
-const RECEIVED = Buffer.from('{"received":true}');
+/** Text and not bytes: Node then sends head and body in one write. */
+const RECEIVED = '{"received":true}';
 const RECEIVED_HEADERS = { 'Content-Type': 'application/json', 'Content-Length': RECEIVED.length };
 
 /** 200: the event is committed. */

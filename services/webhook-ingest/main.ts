@@ -35,8 +35,8 @@ export type RunningIngest = {
 
 /** One connection a batch in flight, and one for the readiness check. */
 const POOL_SIZE = 3;
-/** A batch takes milliseconds. After this long its connection is dead, and a provider's patience at its end. */
-const ANSWER_TIMEOUT_MS = 5_000;
+/** Above the 5 s statement_timeout of klar_ingest: the server speaks first, unless the connection is dead. */
+const ANSWER_TIMEOUT_MS = 7_000;
 
 /** Starts webhook-ingest. It holds webhook secrets and a login that can insert events, and nothing else. */
 export async function startIngest(input: IngestInput): Promise<RunningIngest> {
