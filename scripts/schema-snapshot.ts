@@ -1,7 +1,8 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createDb, ensureRoles, exportSchema, type SchemaSnapshot } from '#platform/db/index.ts';
+import { createDb } from '#platform/db/index.ts';
+import { ensureRoles, exportSchema, type SchemaSnapshot } from '#platform/db/setup.ts';
 import { startEmbeddedPostgres } from '../services/all-in-one/embedded-postgres.ts';
 import { migrateDatabase } from '../services/cli/commands/migrate.ts';
 

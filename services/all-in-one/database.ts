@@ -1,4 +1,4 @@
-import { ensureDatabase, ensureRoles } from '#platform/db/index.ts';
+import { ensureDatabase, ensureRoles } from '#platform/db/setup.ts';
 import { migrateDatabase } from '../cli/commands/migrate.ts';
 import type { DataDir } from './data-dir.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';

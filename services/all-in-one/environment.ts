@@ -1,5 +1,6 @@
 import { randomToken } from '#platform/crypto/index.ts';
-import { GROUP_ROLES, type GroupRole, type LoginRole } from '#platform/db/index.ts';
+import type { GroupRole, LoginRole } from '#platform/db/index.ts';
+import { GROUP_ROLES } from '#platform/db/setup.ts';
 import { type DataDir, ensureSecret } from './data-dir.ts';
 
 type Env = Record<string, string | undefined>;

@@ -1,4 +1,4 @@
-import { MigrationError } from '#platform/db/index.ts';
+import { MigrationError } from '#platform/db/setup.ts';
 
 /** Why the system could not start, and the way out for the person who reads it. */
 export class StartError extends Error {

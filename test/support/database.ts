@@ -1,15 +1,7 @@
 import path from 'node:path';
 import pg from 'pg';
-import {
-  createDb,
-  type Db,
-  type DbInput,
-  ensureRoles,
-  type GroupRole,
-  LOGIN_ROLES,
-  type LoginRole,
-  migrate,
-} from '#platform/db/index.ts';
+import { createDb, type Db, type DbInput, type GroupRole, type LoginRole } from '#platform/db/index.ts';
+import { ensureRoles, LOGIN_ROLES, migrate } from '#platform/db/setup.ts';
 import { queueMigration } from '#platform/queue/index.ts';
 import { allQueues } from '../../services/cli/queues.ts';
 import { databaseName } from './postgres-server.ts';

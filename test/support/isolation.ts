@@ -1,5 +1,6 @@
 import pg from 'pg';
-import { type GroupRole, OWNER_ROLE, RUN_TIME_ROLES } from '#platform/db/index.ts';
+import type { GroupRole } from '#platform/db/index.ts';
+import { OWNER_ROLE, RUN_TIME_ROLES } from '#platform/db/setup.ts';
 import type { TestDatabase } from './database.ts';
 
 /** Two tenants that have a row in every tenant table, and one that has none. */

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { MigrationError, migrate } from '#platform/db/index.ts';
+import { MigrationError, migrate } from '#platform/db/setup.ts';
 import { queueMigration } from '#platform/queue/index.ts';
 import { type Command, EXIT } from '../command.ts';
 import { allQueues } from '../queues.ts';

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { ensureRoles, LOGIN_ROLES, type LoginRole } from '#platform/db/index.ts';
+import type { LoginRole } from '#platform/db/index.ts';
+import { ensureRoles, LOGIN_ROLES } from '#platform/db/setup.ts';
 import { fail } from '#platform/errors/index.ts';
 import { type Command, EXIT } from '../command.ts';
 import { databaseUrl } from './database-url.ts';

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Settings } from '#platform/config/index.ts';
-import { createDb, type Db, exportSchema, lintCatalog, type SchemaSnapshot } from '#platform/db/index.ts';
+import { createDb, type Db } from '#platform/db/index.ts';
+import { exportSchema, lintCatalog, type SchemaSnapshot } from '#platform/db/setup.ts';
 import { type Command, EXIT } from '../command.ts';
 import { databaseUrl } from './database-url.ts';
 import { MIGRATIONS_DIR } from './migrate.ts';

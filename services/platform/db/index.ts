@@ -1,14 +1,9 @@
 export { byteaArray } from './bytea-array.ts';
-export { CATALOG_RULES, type CatalogFinding, lintCatalog, lintCatalogIn } from './catalog-lint.ts';
 export { createDb, type DbInput } from './db.ts';
-export { ensureDatabase } from './ensure-database.ts';
 export { isCheckViolation, isConnectionLoss, isForeignKeyViolation, isUniqueViolation, sqlState } from './errors.ts';
-export { type MigrateInput, type MigrationClient, MigrationError, migrate, newestMigration } from './migrate.ts';
 export type { UrlSource } from './pool.ts';
 export { databaseReadiness, MINIMUM_SCHEMA } from './readiness.ts';
-export { GROUP_ROLES, type GroupRole, LOGIN_ROLES, type LoginRole, OWNER_ROLE, RUN_TIME_ROLES } from './role-names.ts';
-export { type EnsureRolesInput, ensureRoles } from './roles.ts';
-export { exportSchema, type SchemaSnapshot } from './schema-export.ts';
+export type { GroupRole, LoginRole } from './role-names.ts';
 export { type SqlExecutor, sqlExecutor } from './sql-executor.ts';
 export { type Statement, statement } from './statement.ts';
 export type { Db, TenantTx, Tx, TxOptions, Value } from './types.ts';

@@ -1,5 +1,5 @@
-import { PgBoss, type Queue } from 'pg-boss';
-import type { MigrationClient } from '#platform/db/index.ts';
+import type { PgBoss, Queue } from 'pg-boss';
+import type { MigrationClient } from '#platform/db/setup.ts';
 import { type AnyQueueDef, DEAD_LETTER_RETENTION_S } from './define.ts';
 
 /** Schema of pg-boss, made and owned by the migration step. */
@@ -24,6 +24,7 @@ const GRANTS = `
  */
 export function queueMigration(queues: readonly AnyQueueDef[]): (client: MigrationClient) => Promise<void> {
   return async (client) => {
+    const { PgBoss } = await import('pg-boss');
     const boss = new PgBoss({
       schema: QUEUE_SCHEMA,
       createSchema: false,

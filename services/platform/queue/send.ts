@@ -1,4 +1,4 @@
-import { PgBoss } from 'pg-boss';
+import type { PgBoss } from 'pg-boss';
 import bossPackage from 'pg-boss/package.json' with { type: 'json' };
 import { type Statement, statement, type Tx } from '#platform/db/index.ts';
 import { currentRequestId } from '#platform/log/index.ts';
@@ -63,6 +63,13 @@ let starting: Promise<PgBoss> | undefined;
  * timers and no connection, so `send` needs nothing but the transaction.
  */
 function sender(): Promise<PgBoss> {
+  starting ??= startSender();
+  return starting;
+}
+
+async function startSender(): Promise<PgBoss> {
+  // Loaded at the first job: 20 MB that a process which never enqueues does not need.
+  const { PgBoss } = await import('pg-boss');
   const boss = new PgBoss({
     schema: QUEUE_SCHEMA,
     migrate: false,
@@ -77,8 +84,7 @@ function sender(): Promise<PgBoss> {
     },
     db: { executeSql: async (text, values) => ({ rows: answer(text, values) as never[] }) },
   });
-  starting ??= boss.start();
-  return starting;
+  return boss.start();
 }
 
 function answer(text: string, values: unknown[] | undefined): unknown[] {

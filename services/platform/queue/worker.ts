@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Job as BossJob, type JobResult, PgBoss } from 'pg-boss';
+import type { Job as BossJob, JobResult, PgBoss } from 'pg-boss';
 import type { Db } from '#platform/db/index.ts';
 import { type Logger, withLogContext } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
@@ -62,23 +62,29 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
   const stopping = new AbortController();
   let started: Promise<void> | undefined;
 
-  const boss = new PgBoss({
-    schema: QUEUE_SCHEMA,
-    db: bossDatabase(input.db),
-    migrate: false,
-    schedule: false,
-    supervise: true,
-    superviseIntervalSeconds: SUPERVISE_S,
-    monitorIntervalSeconds: SUPERVISE_S,
-    // klar_worker owns no index and sees no foreign backend.
-    reindex: false,
-    monitorVacuum: false,
-  });
-  boss.on('error', (error) => {
-    errors.inc();
-    log.warn('queue error', { error: error.message });
-  });
-  boss.on('warning', (warning) => log.warn('queue warning', { warning: warning.message }));
+  let boss: PgBoss | undefined;
+
+  async function makeBoss(): Promise<PgBoss> {
+    const { PgBoss } = await import('pg-boss');
+    const made = new PgBoss({
+      schema: QUEUE_SCHEMA,
+      db: bossDatabase(input.db),
+      migrate: false,
+      schedule: false,
+      supervise: true,
+      superviseIntervalSeconds: SUPERVISE_S,
+      monitorIntervalSeconds: SUPERVISE_S,
+      // klar_worker owns no index and sees no foreign backend.
+      reindex: false,
+      monitorVacuum: false,
+    });
+    made.on('error', (error) => {
+      errors.inc();
+      log.warn('queue error', { error: error.message });
+    });
+    made.on('warning', (warning) => log.warn('queue warning', { warning: warning.message }));
+    return made;
+  }
 
   async function handle(
     entry: { queue: AnyQueueDef; handler: JobHandler<never> },
@@ -112,6 +118,7 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
   }
 
   async function begin(): Promise<void> {
+    boss = await makeBoss();
     for (;;) {
       try {
         await boss.start();
@@ -143,7 +150,7 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
 
   const unlisten = onWake((queue) => {
     const id = workers.get(queue);
-    if (id !== undefined) boss.notifyWorker(id);
+    if (id !== undefined) boss?.notifyWorker(id);
   });
 
   return {
@@ -159,7 +166,7 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
       stopping.abort();
       unlisten();
       await started;
-      await boss.stop({ graceful: true, close: false, timeout: timeoutMs });
+      await boss?.stop({ graceful: true, close: false, timeout: timeoutMs });
     },
   };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { CATALOG_RULES, type Db, lintCatalog, lintCatalogIn, statement } from '#platform/db/index.ts';
+import { type Db, statement } from '#platform/db/index.ts';
+import { CATALOG_RULES, lintCatalog, lintCatalogIn } from '#platform/db/setup.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 /** Per rule: what breaks it. Injected in a transaction that never commits, as roles belong to the whole server. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { exportSchema, newestMigration } from '#platform/db/index.ts';
+import { exportSchema, newestMigration } from '#platform/db/setup.ts';
 import { createTestDatabase, MIGRATIONS_DIR, type TestDatabase } from '../../support/database.ts';
 
 const committed = (file: string) => readFile(path.join(MIGRATIONS_DIR, '..', file), 'utf8');

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { LOGIN_ROLES } from '#platform/db/index.ts';
+import { LOGIN_ROLES } from '#platform/db/setup.ts';
 import { once, SERVER_URL, TEST_PASSWORD, withDatabase, withLogin } from '../../support/database.ts';
 import { databaseName } from '../../support/postgres-server.ts';
 

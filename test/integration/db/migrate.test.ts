@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { MigrationError, migrate } from '#platform/db/index.ts';
+import { MigrationError, migrate } from '#platform/db/setup.ts';
 import { queueMigration } from '#platform/queue/index.ts';
 import { allQueues } from '../../../services/cli/queues.ts';
 import { ensureTestRoles, MIGRATIONS_DIR, once, withDatabase, withLogin } from '../../support/database.ts';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { createDb, ensureRoles, lintCatalog, migrate } from '#platform/db/index.ts';
+import { createDb } from '#platform/db/index.ts';
+import { ensureRoles, lintCatalog, migrate } from '#platform/db/setup.ts';
 import { MIGRATIONS_DIR, once, withDatabase } from '../../support/database.ts';
 import { databaseName, startOwnPostgres, type TestServer } from '../../support/postgres-server.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { z } from 'zod';
-import { type Db, migrate } from '#platform/db/index.ts';
+import type { Db } from '#platform/db/index.ts';
+import { migrate } from '#platform/db/setup.ts';
 import { currentRequestId, silentLogger, withLogContext } from '#platform/log/index.ts';
 import { createMetrics, type Metrics } from '#platform/metrics/index.ts';
 import {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { z } from 'zod';
-import { migrate } from '#platform/db/index.ts';
+import { migrate } from '#platform/db/setup.ts';
 import { silentLogger } from '#platform/log/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
 import { createQueueWorker, defineQueue, queueMigration, send } from '#platform/queue/index.ts';
