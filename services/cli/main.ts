@@ -1,6 +1,7 @@
 import { ConfigError, environment, loadSettings } from '#platform/config/index.ts';
 import { KlarError } from '#platform/errors/index.ts';
 import { createLogger } from '#platform/log/index.ts';
+import manifest from '../../package.json' with { type: 'json' };
 import { type CommandEntry, EXIT, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { commandHelp, overview } from './help.ts';
@@ -25,6 +26,10 @@ export async function runCli(input: CliInput): Promise<number> {
   try {
     const words = argv.filter((word) => !word.startsWith('-'));
     const asksHelp = argv.includes('--help') || argv.includes('-h') || words[0] === 'help';
+    if (words.length === 0 && argv.includes('--version')) {
+      stdout.write(`${manifest.version}\n`);
+      return EXIT.ok;
+    }
     if (words.length === 0 || (words[0] === 'help' && words.length === 1)) {
       (asksHelp ? stdout : stderr).write(`${overview(commands)}\n`);
       return asksHelp ? EXIT.ok : EXIT.usage;

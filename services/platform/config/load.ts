@@ -154,7 +154,8 @@ function findSecret(
   strict: boolean,
   problems: Problem[],
 ): { control: SecretControl; source?: FileSource } | undefined {
-  const direct = nonEmpty(env[name]);
+  // An env file holds one line: there a PEM's line ends are written as backslash and n.
+  const direct = nonEmpty(env[name])?.replace(/^-----BEGIN[\s\S]*$/, (pem) => pem.replaceAll('\\n', '\n'));
   const file = nonEmpty(env[`${name}_FILE`]);
   const dir = path.join(secretsDir, name);
   const mounted = existsSync(dir);

@@ -49,6 +49,11 @@ describe('settings', () => {
     assert.equal(settings.KLAR_PROFILE, 'development');
   });
 
+  it('take a PEM whose line ends are written out, as an env file must', () => {
+    const settings = loadSettings('api', { ...good, AUTH_JWT_KEY: good.AUTH_JWT_KEY.replaceAll('\n', '\\n') });
+    assert.equal(settings.AUTH_JWT_KEY?.current(), good.AUTH_JWT_KEY);
+  });
+
   it('report every problem at once, each with its mend', () => {
     const broken = {
       KLAR_SECRETS_DIR: '/nowhere',
