@@ -1,4 +1,4 @@
-import Stripe from 'stripe';
+import type Stripe from 'stripe';
 import type { Metrics } from '#platform/metrics/index.ts';
 import { type Gateway, GatewayError, type Observation, type RefundObservation } from './gateway.ts';
 import { toStripe } from './stripe-money.ts';
@@ -45,7 +45,7 @@ export function createStripeGateway(input: StripeGatewayInput): Gateway {
     const started = performance.now();
     let outcome = 'ok';
     try {
-      return await run(clientOf());
+      return await run(await clientOf());
     } catch (error) {
       const translated = error instanceof GatewayError ? error : translate(error);
       outcome = translated instanceof GatewayError ? translated.outcome : 'error';
@@ -124,16 +124,18 @@ export function createStripeGateway(input: StripeGatewayInput): Gateway {
   };
 }
 
-function clientFactory(input: StripeGatewayInput): () => Stripe {
+function clientFactory(input: StripeGatewayInput): () => Promise<Stripe> {
   let key: string | undefined;
   let client: Stripe | undefined;
   const base = input.apiBase === undefined ? undefined : new URL(input.apiBase);
-  return () => {
+  return async () => {
     const current = input.secretKey();
     if (current === undefined) throw new GatewayError('misconfigured', 'no_key');
     if (client === undefined || current !== key) {
+      // Loaded with the first call: it is tens of megabytes that a process without payments never needs.
+      const { default: StripeClient } = await import('stripe');
       key = current;
-      client = new Stripe(current, {
+      client = new StripeClient(current, {
         apiVersion: STRIPE_API_VERSION,
         timeout: input.timeoutMs ?? TIMEOUT_MS,
         maxNetworkRetries: RETRIES,
@@ -163,7 +165,7 @@ function refundObservation(refund: Stripe.Refund): RefundObservation {
 
 /** What a failed call says about whether it was done. https://docs.stripe.com/error-low-level */
 function translate(error: unknown): unknown {
-  if (!(error instanceof Stripe.errors.StripeError)) return error;
+  if (!isStripeError(error)) return error;
   const { statusCode: status, code = 'unknown' } = error;
   // A key that was used with other parameters: there is a session under it, only a search finds it.
   if (error.rawType === 'idempotency_error' && status === 400)
@@ -174,6 +176,11 @@ function translate(error: unknown): unknown {
   if (status !== undefined && status >= 400 && status < 500) return gatewayError('refused', code, error);
   // "Treat the result of a 500 as indeterminate"; no status at all is a lost connection or a timeout.
   return gatewayError('unknown', status === undefined ? 'no_answer' : 'provider_error', error);
+}
+
+/** By its shape: the SDK's class is not loaded before its first call, and every error of it names its type. */
+function isStripeError(error: unknown): error is Stripe.errors.StripeError {
+  return error instanceof Error && 'type' in error && String(error.type).startsWith('Stripe');
 }
 
 const gatewayError = (outcome: GatewayError['outcome'], code: string, cause: unknown) =>
