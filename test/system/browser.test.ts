@@ -166,6 +166,11 @@ describe('the journey in a browser', function () {
   }
 
   it('shows the mail that was sent, and its link verifies the address', async () => {
+    const bought = await order();
+    const checkout = await open(bought.url);
+    await fillCard(checkout, '4242 4242 4242 4242');
+    await untilStatus(bought.orderId, 'paid');
+    await checkout.close();
     await until(
       async () => {
         const mails = await (

@@ -14,6 +14,7 @@ import {
 import { listOf, listQuery, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
 import { cursorOf, idParams, pageOf } from '../page.ts';
+import { personNow } from '../person-now.ts';
 
 const role = z.enum(ROLES);
 const member = z.object({
@@ -53,7 +54,7 @@ const invitationView = (row: Invitation) => ({
   accepted_at: row.acceptedAt?.toISOString() ?? null,
 });
 
-export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
+export function memberRoutes({ identity, tenancy, settings }: ApiDeps): Route[] {
   return [
     route({
       id: 'members.list',
@@ -185,7 +186,7 @@ export function memberRoutes({ tenancy, settings }: ApiDeps): Route[] {
       ],
       problems: [402, 410],
       handle: async ({ principal, params }) => {
-        const { tenant, role } = await tenancy.acceptInvitation(principal, params.token);
+        const { tenant, role } = await tenancy.acceptInvitation(await personNow(identity, principal), params.token);
         return { status: 200, body: { tenant: { id: tenant.tenantId, slug: tenant.slug, name: tenant.name }, role } };
       },
     }),

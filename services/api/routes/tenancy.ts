@@ -13,6 +13,7 @@ import { encodeCursor, listOf, listQuery, type Route, text } from '#platform/htt
 import { type ApiDeps, route } from '../deps.ts';
 import { nameField } from '../fields.ts';
 import { cursorOf } from '../page.ts';
+import { personNow } from '../person-now.ts';
 import { apiKeyRoutes } from './api-keys.ts';
 import { memberRoutes } from './members.ts';
 
@@ -52,7 +53,7 @@ export function tenancyRoutes(deps: ApiDeps): Route[] {
   return [...schoolRoutes(deps), ...memberRoutes(deps), ...apiKeyRoutes(deps)];
 }
 
-function schoolRoutes({ tenancy }: ApiDeps): Route[] {
+function schoolRoutes({ identity, tenancy }: ApiDeps): Route[] {
   return [
     route({
       id: 'tenants.create',
@@ -150,7 +151,8 @@ function schoolRoutes({ tenancy }: ApiDeps): Route[] {
           ),
         }),
       },
-      handle: async ({ principal: { personId, email, name, emailVerified } }) => {
+      handle: async ({ principal }) => {
+        const { personId, email, name, emailVerified } = await personNow(identity, principal);
         const { memberships } = await tenancy.membershipsOf(personId, '', ME_MEMBERSHIPS);
         return {
           status: 200,
