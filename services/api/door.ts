@@ -16,12 +16,14 @@ import type { Door } from '#platform/http/index.ts';
 
 export interface DoorInput {
   identity: Pick<Identity, 'verifyAccessToken'>;
-  tenancy: Pick<Tenancy, 'authenticateApiKey' | 'tenantIdOfSlug' | 'platformPrincipalOfPerson'>;
+  tenancy: Pick<Tenancy, 'authenticateApiKey' | 'isLiveKey' | 'tenantIdOfSlug' | 'platformPrincipalOfPerson'>;
   adminToken: Secret | undefined;
 }
 
 // RFC 6750. An upper limit, so that nobody has us hash or parse a header full of noise.
 const BEARER = /^Bearer ([A-Za-z0-9._~+/-]{1,8192}=*)$/i;
+
+const invalidKey = () => fail.unauthenticated('invalid_api_key', 'This API key is not valid.');
 
 /** How the api knows its callers: API keys and administrators by tenancy, people by identity. */
 export function createDoor({ identity, tenancy, adminToken }: DoorInput): Door {
@@ -32,7 +34,7 @@ export function createDoor({ identity, tenancy, adminToken }: DoorInput): Door {
     if (token === undefined) throw fail.unauthenticated('invalid_token', 'Send `Authorization: Bearer <token>`.');
     if (looksLikeApiKey(token)) {
       const key = await tenancy.authenticateApiKey(token);
-      if (key === undefined) throw fail.unauthenticated('invalid_api_key', 'This API key is not valid.');
+      if (key === undefined) throw invalidKey();
       return key;
     }
     return platformPrincipalOfToken(adminToken, token) ?? (await identity.verifyAccessToken(token));
@@ -49,6 +51,10 @@ export function createDoor({ identity, tenancy, adminToken }: DoorInput): Door {
     authenticate,
     async admit(given, access) {
       const principal = given as Principal;
+      // A key is of no use on these routes, alive or not; but only a valid credential is told so.
+      if (principal.kind === 'api_key' && access.kind !== 'tenant' && !(await tenancy.isLiveKey(principal))) {
+        throw invalidKey();
+      }
       if (access.kind === 'platform') {
         const admin = await platformOf(principal);
         if (admin.kind !== 'platform' || !admin.permissions.includes(access.permission as PlatformPermission)) {

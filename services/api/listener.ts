@@ -26,7 +26,7 @@ export interface ApiListener {
 }
 
 /** The api as a function of a request, from ready parts and settings; opens no port. */
-export function createApiListener(deps: ApiDeps): ApiListener {
+export function createApiListener(deps: ApiDeps, routes = apiRoutes): ApiListener {
   const { settings, db, log, metrics } = deps;
   const redisUrl = settings.REDIS_URL;
   const redis = redisUrl === undefined ? undefined : connectRedis(redisUrl.current(), log);
@@ -42,7 +42,7 @@ export function createApiListener(deps: ApiDeps): ApiListener {
     'outcome',
   ]);
   const listener = createApp({
-    routes: apiRoutes(deps),
+    routes: routes(deps),
     metrics,
     trustedProxies: settings.TRUSTED_PROXIES,
     https: settings.PUBLIC_BASE_URL.startsWith('https://'),

@@ -13,6 +13,7 @@ import { createMetrics, type Metrics } from '#platform/metrics/index.ts';
 import { startTelemetry } from '#platform/telemetry/index.ts';
 import type { ApiDeps } from './deps.ts';
 import { createApiListener } from './listener.ts';
+import type { apiRoutes } from './routes/index.ts';
 
 export interface ApiInput {
   settings: Settings;
@@ -24,6 +25,8 @@ export interface ApiInput {
   listen?: boolean;
   /** Parts to put in the place of the real ones, for tests. */
   overrides?: Partial<ApiDeps>;
+  /** Other routes than all of them, for the tests that show what a missing guard lets in. */
+  routes?: typeof apiRoutes;
 }
 
 export interface RunningApi {
@@ -53,7 +56,7 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
   const pepper = needSecret(settings, 'API_SECRET_SALT');
   setCursorKeys(() => pepper.accepted().map(({ value }) => value));
   const identity = createIdentity({ settings, db: authDb, apiDb: db, clock, log, metrics });
-  const api = createApiListener({
+  const deps: ApiDeps = {
     settings,
     log,
     metrics,
@@ -75,7 +78,8 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
     }),
     readiness: lifecycle.readiness,
     ...input.overrides,
-  });
+  };
+  const api = createApiListener(deps, input.routes);
   identity.start();
 
   const server = input.listen === false ? undefined : await listen(api.listener, { port: settings.PORT });

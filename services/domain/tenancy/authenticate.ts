@@ -5,6 +5,7 @@ import type { Logger } from '#platform/log/index.ts';
 import { type Pepper, placeOf, prefixOf, verifyKey } from './api-key.ts';
 import type { ApiKeyPrincipal } from './principal.ts';
 import * as keys from './store/api-keys.ts';
+import * as standing from './store/standing.ts';
 
 /** Bounds the memory of a process that sees many keys; an entry is some 300 bytes. */
 const MAX_REMEMBERED = 10_000;
@@ -21,6 +22,12 @@ interface Input {
   pepper: Pepper;
   clock: Clock;
   log: Logger;
+}
+
+/** Whether the key's row is there and not revoked, read anew. */
+export async function isLiveKey(db: Db, { tenantId, keyId }: ApiKeyPrincipal): Promise<boolean> {
+  const found = await db.withTenantTx(tenantId, (tx) => standing.ofKey(tx, keyId), { readOnly: true });
+  return found !== undefined && found.scopes !== null;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Pepper } from './api-key.ts';
-import { createKeyAuthenticator } from './authenticate.ts';
+import { createKeyAuthenticator, isLiveKey } from './authenticate.ts';
 import { createDirectory } from './directory.ts';
 import { acceptInvitation } from './invitation-service.ts';
 import type { Role } from './permissions.ts';
@@ -24,6 +24,8 @@ export interface Tenancy {
   tenantIdOfSlug(slug: string): Promise<string | undefined>;
   /** The principal of a bearer token `klar_...`; undefined when it is no key of ours. `authorize` decides if it still works. */
   authenticateApiKey(key: string): Promise<ApiKeyPrincipal | undefined>;
+  /** Whether a key that was verified still works. Only for where no tenant is entered: `authorize` reads it itself. */
+  isLiveKey(key: ApiKeyPrincipal): Promise<boolean>;
   /** The platform principal of a person with a platform role. */
   platformPrincipalOfPerson(personId: string): Promise<PlatformPrincipal | undefined>;
   /** See {@link createTenant}. */
@@ -43,6 +45,7 @@ export function createTenancy(input: { db: Db; pepper: Pepper; clock: Clock; log
   return {
     tenantIdOfSlug,
     authenticateApiKey: createKeyAuthenticator(input),
+    isLiveKey: (key) => isLiveKey(db, key),
     platformPrincipalOfPerson: (personId) => platformPrincipalOfPerson(db, personId),
     createTenant: (person, tenant) => createTenant(db, person, tenant),
     async join(person, slug) {
