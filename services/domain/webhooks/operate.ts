@@ -156,7 +156,7 @@ async function requeueGroup(
 ): Promise<string[]> {
   const ids = group.map((event) => event.id);
   return db.withTenantTx(group[0]?.tenant_id ?? SYSTEM_TENANT_ID, async (tx) => {
-    const queued = await operator.requeue(tx, ids, accepted, REPLAY_COOLDOWN_S);
+    const queued = await operator.requeue(tx, ids, accepted);
     await Promise.all(
       queued.map((event) =>
         audit.append(tx, {

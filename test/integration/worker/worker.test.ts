@@ -121,7 +121,7 @@ describe('the worker', () => {
       prepare: (_event, { signal }) =>
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     });
-    const short = createRig(database, { handlers: [hanging, countingHandler()], leaseMs: 400 });
+    const short = createRig(database, { handlers: [hanging, countingHandler()], leaseMs: 4_000 });
     await short.map('obj_evt_hang', tenant);
     await short.store('evt_hang', { type: 'thing.hangs' });
     await short.map('obj_evt_free', tenant);

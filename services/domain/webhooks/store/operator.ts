@@ -95,14 +95,13 @@ const candidates = statement<Candidate>(
    limit $10`,
 );
 
-/** The conditions are checked again: between the list and this another operator, or a worker, may have acted. */
+/** The state is checked again: between the list and this another operator, or a worker, may have acted. */
 const requeue = statement<{ id: string; run: number }>(
   'webhooks.requeue',
   `update inbox.events e
    set state = 'received', run = e.run + 1, attempts = 0, next_attempt_at = clock_timestamp(),
      last_error = null, replayed_at = clock_timestamp()
    where e.id = any ($1) and e.state = any ($2)
-     and (e.replayed_at is null or e.replayed_at <= now() - make_interval(secs => $3))
    returning e.id, e.run`,
 );
 
@@ -115,6 +114,5 @@ export const operator = {
   /** Oldest first, so that a replay repeats the order of receipt. */
   candidates: (tx: Tx, filter: EventFilter, page: { after: string | null; limit: number; cooldownS: number }) =>
     tx.rows(candidates, [...filterValues(filter), page.after, page.limit, page.cooldownS]),
-  requeue: (tx: Tx, ids: readonly string[], states: readonly EventState[], cooldownS: number) =>
-    tx.rows(requeue, [ids, states, cooldownS]),
+  requeue: (tx: Tx, ids: readonly string[], states: readonly EventState[]) => tx.rows(requeue, [ids, states]),
 };
