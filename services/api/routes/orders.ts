@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listPayments, PAYMENT_STATES, type PaymentListRow } from '#domain/payments/index.ts';
 import { getOrder, ITEM_KINDS, listOrders, ORDER_STATUSES, type Order, placeOrder } from '#domain/sales/index.ts';
 import { heldBy, type Principal, type Role } from '#domain/tenancy/index.ts';
 import { fail } from '#platform/errors/index.ts';
@@ -30,6 +31,23 @@ const orderAnswer = z.object({
   created_at: z.iso.datetime(),
   paid_at: z.iso.datetime().nullable(),
   canceled_at: z.iso.datetime().nullable(),
+});
+
+/** What a buyer sees of the payment; the school sees all of it in `GET /api/payments`. */
+const paymentAnswer = z.object({
+  id: z.string(),
+  status: z.enum(PAYMENT_STATES),
+  refunded: z.int(),
+  method: z.object({ type: z.string(), brand: z.string().nullable(), last4: z.string().nullable() }).nullable(),
+  receipt_url: z.string().nullable(),
+});
+
+const paymentView = (row: PaymentListRow) => ({
+  id: row.id,
+  status: row.state,
+  refunded: row.refunded,
+  method: row.method_type === null ? null : { type: row.method_type, brand: row.method_brand, last4: row.method_last4 },
+  receipt_url: row.receipt_url,
 });
 
 const orderView = (order: Order) => ({
@@ -124,10 +142,12 @@ export function orderRoutes({ payments, metrics }: ApiDeps): Route[] {
       rateClass: 'read',
       summary: 'One order',
       params: idParams,
-      responses: { 200: orderAnswer },
+      responses: { 200: orderAnswer.extend({ payment: paymentAnswer.nullable() }) },
       handle: async ({ tx, params, principal, role }) => {
         const order = await getOrder(tx, { orderId: params.id, personId: orderOwner(principal, role) });
-        return { status: 200, body: orderView(order) };
+        const ofOrder = { orderId: order.id, before: undefined, state: undefined, limit: 1 };
+        const [payment] = await listPayments(tx, ofOrder);
+        return { status: 200, body: { ...orderView(order), payment: payment ? paymentView(payment) : null } };
       },
     }),
     route({

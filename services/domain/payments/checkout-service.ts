@@ -1,7 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Actor, append } from '#domain/audit/index.ts';
-import { isAddress } from '#domain/notifications/index.ts';
-import type { Order } from '#domain/sales/index.ts';
+import { type Order, plainLine } from '#domain/sales/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import type { TenantTx } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
@@ -26,6 +25,9 @@ const WAIT_STEP_MS = 60;
 const MAX_ROUNDS = 8;
 /** When nobody came back to a lost answer by then, the worker does. */
 const RESOLVE_AFTER_MS = 2 * 60 * 1000;
+
+/** Prefilled only when every provider takes it: an address they refuse would make the order unpayable. */
+const WIDELY_ACCEPTED = /^[a-z0-9._%+-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,24}$/i;
 
 export interface DriveInput {
   tenantId: string;
@@ -150,8 +152,11 @@ function sessionRequest(context: Context, input: { order: Order; attemptId: stri
     amount: order.total.amount,
     currency: order.total.currency,
     uiMode,
-    lines: order.lines.map(({ title, unitPrice, quantity }) => ({ title, unitAmount: unitPrice.amount, quantity })),
-    ...(isAddress(email) ? { email } : {}),
+    lines: order.lines.map(({ kind, title, unitPrice, quantity }) => {
+      // Providers refuse a nameless line, and a title may consist of what cannot be shown.
+      return { title: plainLine(title) || kind, unitAmount: unitPrice.amount, quantity };
+    }),
+    ...(WIDELY_ACCEPTED.test(email) ? { email } : {}),
     successUrl: `${base}/checkout/return?order_id=${order.id}&session_id={CHECKOUT_SESSION_ID}`,
     cancelUrl: `${base}/checkout/cancel?order_id=${order.id}`,
   };

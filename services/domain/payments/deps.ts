@@ -9,7 +9,7 @@ export interface PaymentsDeps {
   gateway: Gateway;
   log: Logger;
   metrics: Metrics;
-  /** Where browsers come back to, without a trailing slash. */
+  /** Where browsers come back to. */
   publicBaseUrl: string;
   /** How long a request waits for another one's provider call about the same order. Default 5000. */
   waitMs?: number | undefined;
@@ -41,6 +41,7 @@ export function createContext(deps: PaymentsDeps): Context {
   const refunds = metrics.counter('klar_payments_refunds_total', 'Refunds by outcome', ['outcome']);
   return {
     ...deps,
+    publicBaseUrl: deps.publicBaseUrl.replace(/\/+$/, ''),
     inTenant: (tenantId, fn) => db.withTenantTx(tenantId, fn),
     count: {
       session: (outcome) => sessions.inc({ outcome }),

@@ -1,6 +1,6 @@
 import { append } from '#domain/audit/index.ts';
 import { isAddress, notify } from '#domain/notifications/index.ts';
-import { formatMoney, getOrder } from '#domain/sales/index.ts';
+import { formatMoney, getOrder, plainLine } from '#domain/sales/index.ts';
 import { schoolName } from '#domain/tenancy/index.ts';
 import type { TenantTx } from '#platform/db/index.ts';
 import type { Context } from './deps.ts';
@@ -86,14 +86,13 @@ async function note(
   }
   const { buyer } = await getOrder(tx, { orderId: refund.order_id, personId: undefined });
   if (!isAddress(buyer.email)) return;
-  const plain = (text: string) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim();
   await notify(tx, {
     template: 'payments.duplicate_refunded',
     to: { email: buyer.email },
     dedupeKey: `payments.duplicate_refunded:${refund.id}`,
     data: {
-      name: plain(buyer.name) || buyer.email,
-      school: plain(await schoolName(tx)),
+      name: plainLine(buyer.name) || buyer.email,
+      school: plainLine(await schoolName(tx)),
       order_id: refund.order_id,
       amount: formatMoney({ amount: refund.amount, currency: refund.currency }),
     },

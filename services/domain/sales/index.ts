@@ -13,5 +13,6 @@ export {
   placeOrder,
   settleOrder,
 } from './order-service.ts';
+export { plainLine } from './receipt.ts';
 export type { Order, OrderLine } from './record.ts';
 export { createService, getService, listServices, pricesOf, setPrice, updateService } from './service.ts';

@@ -101,9 +101,13 @@ async function give(
 
 async function takeBack(tx: TenantTx, order: Order, actor: Actor): Promise<void> {
   const source = { kind: 'order', id: order.id } as const;
-  for (const line of order.lines) {
-    if (line.kind === 'course') {
-      await revokeEnrollment(tx, { courseId: line.id, personId: order.personId, source, actor });
+  const { personId } = order;
+  for (const { kind, id: courseId } of order.lines) {
+    if (kind !== 'course' || !(await revokeEnrollment(tx, { courseId, personId, source, actor }))) continue;
+    // Bought twice, and this purchase was given back: the other one holds.
+    const other = await store.otherPaidOrder(tx, { orderId: order.id, personId, kind, itemId: courseId });
+    if (other !== undefined) {
+      await grantEnrollment(tx, { courseId, personId, source: { kind: 'order', id: other }, actor });
     }
   }
 }

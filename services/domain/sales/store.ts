@@ -258,6 +258,24 @@ export async function insertFulfilment(
   return (await tx.maybe(insertFulfilmentSql, values)) !== undefined;
 }
 
+const otherPaidOrderSql = statement<{ id: string }>(
+  'sales.select_other_paid_order',
+  `select o.id from app.orders o
+   join app.order_lines l on l.tenant_id = o.tenant_id and l.order_id = o.id
+   where o.tenant_id = $1 and o.person_id = $3 and o.id <> $2 and o.status in ('paid', 'partially_refunded')
+     and l.kind = $4 and l.item_id = $5
+   order by o.id limit 1`,
+);
+
+/** Another order of that person which pays for the same item. */
+export async function otherPaidOrder(
+  tx: TenantTx,
+  row: { orderId: string; personId: string; kind: ItemKind; itemId: string },
+): Promise<string | undefined> {
+  const { orderId, personId, kind, itemId } = row;
+  return (await tx.maybe(otherPaidOrderSql, [tx.tenantId, orderId, personId, kind, itemId]))?.id;
+}
+
 const selectFulfilmentsSql = statement<Fulfilment>(
   'sales.select_fulfilments',
   `select f.id, f.order_id, f.order_line_id, f.kind, f.object_id, f.outcome, f.created_at

@@ -121,6 +121,9 @@ describe('the journey over HTTP, with ingest, worker and the sandbox', () => {
     assert.ok(page?.startsWith(sandbox.url));
     await atThePage(`checkout/${session_id}/pay`, { card: '4242424242424242' });
     await becomes(buyer, placed.id, 'paid');
+    const { payment } = await buyer.expect<{ payment: Json }>(200, 'GET', `/api/orders/${placed.id}`);
+    assert.equal(payment.status, 'paid');
+    assert.match(String(payment.receipt_url), /^http/);
     const open = await buyer.expect<List>(200, 'GET', lessons);
     assert.equal(open.data[0]?.content, 'Hej');
     await classmate.expect(404, 'GET', lessons);

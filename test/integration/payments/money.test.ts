@@ -188,6 +188,14 @@ describe('money that arrives', () => {
       ['paid', 'paid'],
     );
     assert.equal((await first('payment_incidents', purchase))?.kind, 'already_had');
+    // One of the two is given back, whichever: the other one holds.
+    gateway.change(a, { refunded: 4900 });
+    await completed(purchase, a);
+    const [enrollment] = await rig.rows('enrollments', school);
+    assert.deepEqual([enrollment?.status, enrollment?.source_id], ['active', other.order.id]);
+    gateway.change(b, { refunded: 4900 });
+    await completed(purchase, b);
+    assert.equal((await first('enrollments', purchase))?.status, 'revoked');
   });
 
   it('ends in the same state whatever the order and number of its events, 50 times in parallel too', async () => {
