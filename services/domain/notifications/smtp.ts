@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer';
 import type { Mail, Mailer } from './gateway.ts';
 
 /** No answer for so long, at each step. */
@@ -18,6 +17,8 @@ export function createSmtpMailer({ url, from }: SmtpInput): Mailer {
   return {
     from,
     async send(mail: Mail, signal: AbortSignal): Promise<void> {
+      // Loaded with the first message: 15 MB that the api, which only writes deliveries down, does not need.
+      const { createTransport } = await import('nodemailer');
       const transport = createTransport({
         url: url(),
         ...TIMEOUTS_MS,
