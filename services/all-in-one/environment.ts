@@ -1,7 +1,8 @@
+import { ensureSecret } from '#platform/config/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import type { GroupRole, LoginRole } from '#platform/db/index.ts';
 import { GROUP_ROLES } from '#platform/db/setup.ts';
-import { type DataDir, ensureSecret } from './data-dir.ts';
+import type { DataDir } from './data-dir.ts';
 
 type Env = Record<string, string | undefined>;
 
@@ -26,7 +27,8 @@ export async function rolePasswords(dir: DataDir): Promise<Record<LoginRole, str
   const out: Partial<Record<LoginRole, string>> = {};
   for (const role of GROUP_ROLES) {
     const login: LoginRole = `${role}_a`;
-    out[login] = await ensureSecret(dir.secrets, `PASSWORD_${login.toUpperCase()}`, () => randomToken(24));
+    const name = `PASSWORD_${login.toUpperCase()}`;
+    out[login] = (await ensureSecret(dir.secrets, name, { make: () => randomToken(24) })).value;
   }
   return out as Record<LoginRole, string>;
 }

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { systemClock } from '#platform/clock/index.ts';
-import type { Settings } from '#platform/config/index.ts';
+import { ensureSecret, type Settings } from '#platform/config/index.ts';
 import { createLogger } from '#platform/log/index.ts';
-import { type DataDir, ensureSecret } from './data-dir.ts';
+import type { DataDir } from './data-dir.ts';
 import { preferPort } from './ports.ts';
 import type { Progress } from './progress.ts';
 
@@ -36,8 +36,8 @@ export async function startLocalSandbox(input: {
   const ownMail = given('SMTP_URL');
   if (!settings.KLAR_SANDBOX || (ownStripe && ownMail)) return undefined;
 
-  const key = await ensureSecret(dir.sandbox, 'STRIPE_SECRET_KEY');
-  const webhookSecret = await ensureSecret(dir.sandbox, 'STRIPE_WEBHOOK_SECRET');
+  const { value: key } = await ensureSecret(dir.sandbox, 'STRIPE_SECRET_KEY');
+  const { value: webhookSecret } = await ensureSecret(dir.sandbox, 'STRIPE_WEBHOOK_SECRET');
   const sandboxPort = await preferPort('SANDBOX_PORT', settings.SANDBOX_PORT, given('SANDBOX_PORT'));
   const smtpPort = await preferPort('SANDBOX_MAIL_PORT', settings.SANDBOX_MAIL_PORT, given('SANDBOX_MAIL_PORT'));
   await mkdir(dir.sandbox, { recursive: true });

@@ -1,14 +1,14 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { startAdminServer } from '#platform/admin/index.ts';
-import { loadSettings, type Settings } from '#platform/config/index.ts';
+import { ensureSecret, loadSettings, type Settings } from '#platform/config/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import { listen } from '#platform/http/listener.ts';
 import { createLifecycle } from '#platform/lifecycle/index.ts';
 import { createLogger } from '#platform/log/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
 import { type CardInput, renderCard } from './card.ts';
-import { type DataDir, dataDirAt, ensureSecret, wipe } from './data-dir.ts';
+import { type DataDir, dataDirAt, wipe } from './data-dir.ts';
 import { prepareDatabase } from './database.ts';
 import { completeEnvironment } from './environment.ts';
 import { createFront } from './front.ts';
@@ -121,7 +121,9 @@ async function start(
   const local = `http://127.0.0.1:${port}`;
   let demo: Demo | undefined;
   if (wantsDemo) {
-    const password = await ensureSecret(dir.secrets, 'DEMO_PASSWORD', () => `Demo-${randomToken(9)}`);
+    const { value: password } = await ensureSecret(dir.secrets, 'DEMO_PASSWORD', {
+      make: () => `Demo-${randomToken(9)}`,
+    });
     demo = await progress.step('Demo school', () => seedDemo(local, password));
   }
 

@@ -8,6 +8,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/config.ts')).configCheck,
   },
   {
+    name: 'secrets generate',
+    summary: 'Make the secrets that a local or compose installation needs; what is there stays',
+    load: async () => (await import('./commands/secrets.ts')).secretsGenerate,
+  },
+  {
     name: 'roles ensure',
     summary: 'Make the database roles and what they may hold; before migrate or restore, any number of times',
     load: async () => (await import('./commands/roles.ts')).rolesEnsure,

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import {
   grantPlatformAdmin,
   isPlatformPermission,
@@ -10,6 +9,7 @@ import { createDb, type Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { isId } from '#platform/ids/index.ts';
 import { type Command, type CommandInput, EXIT } from '../command.ts';
+import { operator } from '../operator.ts';
 import { databaseUrl } from './database-url.ts';
 
 const NOTES =
@@ -34,7 +34,7 @@ function change({ arguments: [personId = ''], options }: CommandInput) {
   if (!isId('usr', personId)) throw fail.invalid('invalid_person_id', `"${personId}" is no person's id (usr_...).`);
   const reason = String(options.reason ?? '').trim();
   if (reason === '') throw fail.invalid('reason_required', 'Say why: --reason "on call from May on".');
-  return { personId, reason, by: `cli:${userInfo().username}` };
+  return { personId, reason, by: operator() };
 }
 
 /** `klar admin grant`: a second grant replaces the permissions of the first. */

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { Environment } from '#platform/config/index.ts';
 import type { LoginRole } from '#platform/db/index.ts';
 import { ensureRoles, LOGIN_ROLES } from '#platform/db/setup.ts';
 import { fail } from '#platform/errors/index.ts';
@@ -17,11 +18,14 @@ export const rolesEnsure: Command = {
   },
   notes:
     'Connects as a superuser with DATABASE_URL_SUPERUSER or DATABASE_URL. Passwords also come from the DATABASE_URL_<ROLE> ' +
-    'settings that the processes use, so that both cannot differ. The server is sent verifiers, never a password.',
+    'or DATABASE_URL_<ROLE>_FILE settings that the processes use, so that both cannot differ. The server is sent verifiers, never a password.',
   async run({ options, settings, env, answer }) {
     const superuserUrl = databaseUrl(settings(), ['DATABASE_URL_SUPERUSER', 'DATABASE_URL']);
     const folder = options.passwords as string | undefined;
-    const passwords = { ...passwordsOfUrls(env), ...(folder === undefined ? {} : await passwordsOfFolder(folder)) };
+    const passwords = {
+      ...(await passwordsOfUrls(env)),
+      ...(folder === undefined ? {} : await passwordsOfFolder(folder)),
+    };
     const { changes } = await ensureRoles({ superuserUrl, passwords });
     answer({ changes }, changes.length === 0 ? 'The roles are as they should be.' : changes);
     return EXIT.ok;
@@ -30,14 +34,23 @@ export const rolesEnsure: Command = {
 
 const isLogin = (name: string): name is LoginRole => (LOGIN_ROLES as string[]).includes(name);
 
-function passwordsOfUrls(env: Record<string, string | undefined>): Partial<Record<LoginRole, string>> {
+async function passwordsOfUrls(env: Environment): Promise<Partial<Record<LoginRole, string>>> {
   const passwords: Partial<Record<LoginRole, string>> = {};
   for (const [name, value] of Object.entries(env)) {
-    if (!/^DATABASE_URL_[A-Z]+$/.test(name) || value === undefined || !URL.canParse(value)) continue;
-    const { username, password } = new URL(value);
+    if (!/^DATABASE_URL_[A-Z]+(_FILE)?$/.test(name) || !value) continue;
+    const url = name.endsWith('_FILE') ? await urlOfFile(name, value) : value;
+    if (!URL.canParse(url)) continue;
+    const { username, password } = new URL(url);
     if (isLogin(username) && password !== '') passwords[username] = decodeURIComponent(password);
   }
   return passwords;
+}
+
+async function urlOfFile(name: string, file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((cause) => {
+    throw fail.invalid('password_unreadable', `${name}: ${file} cannot be read.`, undefined, { cause });
+  });
+  return text.trim();
 }
 
 async function passwordsOfFolder(folder: string): Promise<Partial<Record<LoginRole, string>>> {

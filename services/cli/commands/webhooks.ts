@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import {
   EVENT_STATES,
   type EventFilter,
@@ -14,6 +13,7 @@ import {
 import { createDb, type Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { type Command, type CommandInput, EXIT, type OptionSpec, UsageError } from '../command.ts';
+import { operator } from '../operator.ts';
 import { databaseUrl } from './database-url.ts';
 
 const NOTES =
@@ -39,7 +39,7 @@ async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Prom
   }
 }
 
-const actor = () => ({ kind: 'system' as const, id: `cli:${userInfo().username}` });
+const actor = () => ({ kind: 'system' as const, id: operator() });
 
 const AGE_S: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 

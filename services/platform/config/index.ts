@@ -1,3 +1,4 @@
+export { type EnsuredSecret, type EnsureSecretOptions, ensureSecret } from './ensure-secret.ts';
 export { renderEnvExample } from './env-example.ts';
 export { generateSecret } from './generate.ts';
 export type { OutsideIssuer } from './issuers.ts';
@@ -17,6 +18,7 @@ export { fixedSecret, type Secret, type SecretValue } from './secret.ts';
 export type { SecretEvent } from './secret-watch.ts';
 export { PROCESSES, type ProcessName } from './setting.ts';
 export { RENAMED, type SettingName, SPEC } from './spec.ts';
+export { DATABASE_ROLES, type DatabaseRole } from './spec-database.ts';
 
 import process from 'node:process';
 
