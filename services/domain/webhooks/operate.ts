@@ -103,12 +103,12 @@ const CHUNK = 100;
  * Queues events again, oldest first. Each becomes a new run that is routed and handled like a new event; its effect is
  * made once however often it runs, and its age and signature are not looked at again. One audit row an event, in the
  * event's tenant (the platform's where it has none), in the commit that queues it.
- * @throws KlarError invalid `selector_required`: everything there is, is never meant
+ * @throws KlarError unprocessable `selector_required`: everything there is, is never meant
  */
 export async function requeueEvents(db: Db, input: RequeueInput): Promise<RequeueResult> {
   const { verb, filter, limit, signal } = input;
   if (!filter.ids?.length && !filter.type && !filter.since && !filter.until) {
-    throw fail.invalid('selector_required', 'Name events by id, by type, or by a time range.');
+    throw fail.unprocessable('selector_required', 'Name events by id, by type, or by a time range.');
   }
   const accepted: readonly EventState[] = ACCEPTED_STATES[verb];
   // Events named by id are reported when they are skipped; a range means only the ones it can apply to.

@@ -69,7 +69,7 @@ describe('the routes of stored events', () => {
     assert.equal(await count('object_id=obj_evt_3'), 1);
     assert.equal(await count('until=2020-01-01T00:00:00Z'), 0);
     await admin.expect(400, 'GET', '/api/admin/webhooks?state=lost');
-    await admin.expect(400, 'GET', '/api/admin/webhooks?cursor=forged.cursor');
+    await admin.expect(422, 'GET', '/api/admin/webhooks?cursor=forged.cursor');
   });
 
   it('show one by our id only', async () => {
@@ -103,7 +103,7 @@ describe('the routes of stored events', () => {
   });
 
   it('refuse to select everything, an empty reason, and whoever is no administrator', async () => {
-    const all = await admin.expect<{ code: string }>(400, 'POST', '/api/admin/webhooks/replay', {
+    const all = await admin.expect<{ code: string }>(422, 'POST', '/api/admin/webhooks/replay', {
       body: { reason: 'all' },
     });
     assert.equal(all.code, 'selector_required');
