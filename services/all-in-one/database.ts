@@ -1,3 +1,5 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { ensureDatabase, ensureRoles } from '#platform/db/setup.ts';
 import { migrateDatabase } from '../cli/commands/migrate.ts';
 import type { DataDir } from './data-dir.ts';
@@ -37,10 +39,22 @@ export async function prepareDatabase(
       },
       ({ applied }) => (applied.length > 0 ? `${applied.length} migrations applied` : 'nothing to do'),
     );
-    return { env: databaseEnvironment(env, superuserUrl, passwords), stop: server.stop };
+    const urls = databaseEnvironment(env, superuserUrl, passwords);
+    await keepUrls(dir.secrets, urls);
+    return { env: urls, stop: server.stop };
   } catch (error) {
     await server.stop();
     throw error;
+  }
+}
+
+/** For `klar` in another terminal: the port may be another one than last time, so these are written at every start. */
+async function keepUrls(folder: string, urls: Env): Promise<void> {
+  for (const [name, url] of Object.entries(urls)) {
+    const current = path.join(folder, name, 'current');
+    await mkdir(path.dirname(current), { recursive: true, mode: 0o700 });
+    await writeFile(`${current}.new`, `${url}\n`, { mode: 0o600 });
+    await rename(`${current}.new`, current);
   }
 }
 

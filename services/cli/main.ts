@@ -5,6 +5,7 @@ import manifest from '../../package.json' with { type: 'json' };
 import { type CommandEntry, EXIT, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { commandHelp, overview } from './help.ts';
+import { withLocalInstallation } from './local-installation.ts';
 import { findCommand, parseCall } from './parse.ts';
 
 export type CliInput = {
@@ -19,7 +20,7 @@ export type CliInput = {
 /** Runs one command and resolves with its exit code; what goes wrong is told on stderr, as JSON under --json. */
 export async function runCli(input: CliInput): Promise<number> {
   const { argv, stdout, stderr, commands = COMMANDS } = input;
-  const env = input.env ?? environment();
+  const env = withLocalInstallation(input.env ?? environment());
   const json = argv.includes('--json');
   const complain = (code: string, text: string, more: object = {}) =>
     stderr.write(`${json ? JSON.stringify({ error: { code, detail: text.split('\n')[0], ...more } }) : text}\n`);
