@@ -1,13 +1,10 @@
 import { z } from 'zod';
-import { MAX_PASSWORD, type SessionView } from '#domain/identity/index.ts';
+import type { SessionView } from '#domain/identity/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { decodeCursor, encodeCursor, listOf, listQuery, type Route, text } from '#platform/http/index.ts';
 import { isId } from '#platform/ids/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
-
-/** Of an existing account: compared, never judged. */
-const password = text({ max: MAX_PASSWORD });
-const newPassword = text({ min: 8, max: MAX_PASSWORD });
+import { newPasswordField as newPassword, passwordField as password } from '../fields.ts';
 
 const session = z.object({
   id: z.string(),

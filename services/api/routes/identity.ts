@@ -1,14 +1,15 @@
 import { z } from 'zod';
-import { type Client, MAX_PASSWORD, type TokenPair } from '#domain/identity/index.ts';
+import type { Client, TokenPair } from '#domain/identity/index.ts';
 import { type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
-import { nameField } from '../fields.ts';
+import {
+  emailField as email,
+  nameField,
+  newPasswordField as newPassword,
+  passwordField as password,
+} from '../fields.ts';
 import { personalRoutes } from './identity-personal.ts';
 
-const email = z.email().max(254);
-/** Of an existing account: compared, never judged. */
-const password = text({ max: MAX_PASSWORD });
-const newPassword = text({ min: 8, max: MAX_PASSWORD });
 const code = text({ min: 6, max: 16 });
 
 const tokens = z.object({
@@ -59,7 +60,7 @@ export function identityRoutes(deps: ApiDeps): Route[] {
       audit: 'people.register',
       body: z.object({ email, password: newPassword, name: nameField }),
       responses: { 201: z.object({ user: z.object({ id: z.string(), email: z.string(), name: z.string() }) }) },
-      errors: ['email_taken', 'weak_password', 'invalid_email', 'invalid_name', 'login_busy'],
+      errors: ['email_taken', 'weak_password', 'login_busy'],
       handle: async ({ body, signal }) => ({
         status: 201,
         body: { user: await identity.register({ ...body, signal }) },

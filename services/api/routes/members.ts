@@ -114,9 +114,15 @@ export function memberRoutes({ identity, tenancy, settings }: ApiDeps): Route[] 
       rateClass: 'write',
       summary: 'Invite an address to a role; the link goes out by mail only',
       audit: 'invitations.create',
-      body: z.object({ email: z.string().min(3).max(ADDRESS_MAX).regex(ADDRESS_PATTERN), role }),
+      body: z.object({ email: text({ min: 3, max: ADDRESS_MAX, pattern: ADDRESS_PATTERN }), role }),
       responses: { 201: invitation },
-      errors: ['role_not_yours_to_give', 'already_member', 'invitation_exists', 'too_many_invitations'],
+      errors: [
+        'invalid_address',
+        'role_not_yours_to_give',
+        'already_member',
+        'invitation_exists',
+        'too_many_invitations',
+      ],
       idempotent: true,
       handle: async ({ tx, principal, grant, body }) => {
         const input = { ...body, publicBaseUrl: settings.PUBLIC_BASE_URL };

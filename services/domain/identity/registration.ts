@@ -130,7 +130,7 @@ export async function verifyEmail(kernel: Kernel, token: string): Promise<void> 
   if (!verified) throw badLink();
 }
 
-export const badLink = () => fail.invalid('link_invalid', 'This link is not valid any more; ask for a new one.');
+export const badLink = () => fail.unprocessable('link_invalid', 'This link is not valid any more; ask for a new one.');
 
 async function verificationMail(kernel: Kernel, engine: Engine, person: { id: string; email: string; name: string }) {
   const url = kernel.links.verifyEmail(await engine.emailToken(person));
@@ -159,5 +159,5 @@ const FAULTS: Record<PasswordFault, string> = {
 export function checkPassword(password: string, email?: string): void {
   const fault = passwordFault(password, email);
   if (fault === undefined) return;
-  throw fail.invalid('weak_password', FAULTS[fault], [{ path: 'password', message: fault }]);
+  throw fail.unprocessable('weak_password', FAULTS[fault], [{ path: 'password', message: fault }]);
 }

@@ -10,7 +10,11 @@ export function backoffSeconds(attempt: number, random: number): number {
   return Math.round(base * (0.8 + 0.4 * random));
 }
 
-export type SendOutcome = { kind: 'sent' } | { kind: 'failed'; error: string } | { kind: 'dead'; error: string };
+export type SendOutcome =
+  | { kind: 'sent' }
+  | { kind: 'failed'; error: string }
+  /** `address`: the mail server refused the recipient, which is nobody's fault here. */
+  | { kind: 'dead'; error: string; address?: boolean };
 
 interface SmtpFailure {
   responseCode?: unknown;
@@ -29,7 +33,9 @@ export function outcomeOfFailure(failure: unknown): SendOutcome {
   const error = said + why;
   // A refused login or greeting is a fault of our settings, not of the message: it is mended, then sent.
   const ours = code === 'EAUTH' || command === 'CONN' || command === 'EHLO' || command === 'HELO';
-  if (typeof responseCode === 'number' && responseCode >= 500 && !ours) return { kind: 'dead', error };
+  if (typeof responseCode === 'number' && responseCode >= 500 && !ours) {
+    return { kind: 'dead', error, ...(command === 'RCPT TO' ? { address: true } : {}) };
+  }
   return { kind: 'failed', error };
 }
 

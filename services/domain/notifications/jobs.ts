@@ -89,8 +89,9 @@ export function createDeliverHandler({ db, mailer, log, metrics, random = Math.r
     else if (outcome.kind === 'sent') log.info('message sent', fields);
     else if (outcome.kind === 'failed')
       log.warn('message not sent, will be tried again', { ...fields, reason: outcome.error });
-    else log.error('message given up', { ...fields, reason: outcome.error });
+    // Anybody can register an address that no server takes: that must not call for a person.
+    else log[outcome.address ? 'warn' : 'error']('message given up', { ...fields, reason: outcome.error });
     // Also in the queue's dead letters, where operators and alerts look.
-    return recorded && outcome.kind === 'dead' ? { dead: outcome.error } : 'done';
+    return recorded && outcome.kind === 'dead' ? { dead: outcome.error, logged: true } : 'done';
   };
 }

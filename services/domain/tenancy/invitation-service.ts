@@ -21,7 +21,7 @@ export type Invitation = invitations.InvitationRow;
  * An open invitation to the same address is withdrawn.
  *
  * @param publicBaseUrl where the link leads, without a slash at its end
- * @throws KlarError invalid `invalid_address`, forbidden `role_not_yours_to_give`, conflict `already_member`,
+ * @throws KlarError unprocessable `invalid_address`, forbidden `role_not_yours_to_give`, conflict `already_member`,
  *   rate_limited `too_many_invitations`
  */
 export async function invite(
@@ -30,7 +30,7 @@ export async function invite(
   input: { email: string; role: Role; publicBaseUrl: string },
 ): Promise<Invitation> {
   const email = normalizeEmail(input.email);
-  if (!isAddress(email)) throw fail.invalid('invalid_address', 'This e-mail address cannot be written to.');
+  if (!isAddress(email)) throw fail.unprocessable('invalid_address', 'This e-mail address cannot be written to.');
   if (!mayGive(input.role, by.held)) {
     throw fail.forbidden(
       'role_not_yours_to_give',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { hmacSha256, randomToken, safeEqual } from '#platform/crypto/index.ts';
 import { fail } from '#platform/errors/index.ts';
-import { OPENAPI, queryInt } from './fields.ts';
+import { OPENAPI, queryInt, text } from './fields.ts';
 
 /**
  * Opaque list cursors: the sort values of the last row, signed. Opaque, so that the order of a list can change without
@@ -25,7 +25,7 @@ export function encodeCursor(values: readonly CursorValue[], list = ''): string 
   return `${payload}.${signature(keys()[0] ?? '', payload)}`;
 }
 
-/** @throws KlarError invalid `invalid_cursor` */
+/** @throws KlarError unprocessable `invalid_cursor` */
 export function decodeCursor(cursor: string, list = ''): CursorValue[] {
   const [payload = '', sent = '', ...rest] = cursor.split('.');
   if (rest.length > 0 || !keys().some((key) => safeEqual(sent, signature(key, payload)))) throw bad();
@@ -34,7 +34,7 @@ export function decodeCursor(cursor: string, list = ''): CursorValue[] {
   return values;
 }
 
-const bad = () => fail.invalid('invalid_cursor', 'This cursor was not given by this list.');
+const bad = () => fail.unprocessable('invalid_cursor', 'This cursor was not given by this list.');
 
 function signature(key: string, payload: string): string {
   // 128 bits: a cursor grants nothing, the signature only keeps foreign values out.
@@ -47,7 +47,7 @@ export const listQuery = {
     .optional()
     .transform((n) => n ?? 50)
     .meta({ [OPENAPI]: { type: 'integer', minimum: 1, maximum: 200, default: 50 } }),
-  cursor: z.string().min(1).max(1024).optional(),
+  cursor: text({ max: 1024, pattern: /^[A-Za-z0-9._-]+$/ }).optional(),
 };
 
 /** Schema of a list answer. */

@@ -182,7 +182,7 @@ export function problemsOf(route: Route): number[] {
     [409, write],
     [413, write],
     [415, write],
-    [422, write],
+    [422, write || 'cursor' in shapeOf(route.query)],
     [429, true],
     [500, true],
     [502, write && route.steps],

@@ -12,8 +12,9 @@ import { onWake } from './wake.ts';
 
 /**
  * How a handler ended. `retry`: again later, with backoff, as if it had thrown; `dead`: never again, a person looks.
+ * `logged`: the handler, which knows what is lost and how bad that is, has written the line about it.
  */
-export type JobOutcome = 'done' | { retry: string } | { dead: string };
+export type JobOutcome = 'done' | { retry: string } | { dead: string; logged?: boolean };
 
 export interface JobContext {
   /** Aborted when the job is no longer ours (taken over, expired) or the process must end now. */
@@ -113,7 +114,7 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
     const kind = 'dead' in outcome ? 'dead' : 'retry';
     finished.inc({ queue: queue.name, outcome: kind });
     const reason = 'dead' in outcome ? outcome.dead : outcome.retry;
-    if (kind === 'dead') log.error('job is dead', { ...fields, reason });
+    if ('dead' in outcome && outcome.logged !== true) log.error('job is dead', { ...fields, reason });
     return { id: job.id, status: kind === 'dead' ? 'deadletter' : 'failed', output: { reason } };
   }
 

@@ -97,7 +97,7 @@ describe('identity: the routes', () => {
     const { email, tokens, caller } = await enter();
     await post(202, '/api/auth/verify-email/request', undefined, caller);
     await post(204, '/api/auth/verify-email', { token: tokenOf(await mail('auth.verify_email', email)) });
-    await post(400, '/api/auth/verify-email', { token: 'nonsense' });
+    await post(422, '/api/auth/verify-email', { token: 'nonsense' });
     const known = await client.call('POST', '/api/auth/password/forgot', { body: { email } });
     const unknown = await client.call('POST', '/api/auth/password/forgot', { body: { email: address() } });
     assert.deepEqual([known.status, known.body], [unknown.status, unknown.body]);

@@ -44,8 +44,8 @@ describe('notifications: deliveries', () => {
   afterEach(() => server.close());
   after(() => database.close());
 
-  const handler = (mailer: Mailer = createSmtpMailer({ url: () => server.url, from: FROM })) => {
-    const handle = createDeliverHandler({ db: worker, mailer, log: silentLogger(), metrics: createMetrics() });
+  const handler = (mailer: Mailer = createSmtpMailer({ url: () => server.url, from: FROM }), log = silentLogger()) => {
+    const handle = createDeliverHandler({ db: worker, mailer, log, metrics: createMetrics() });
     return (payload: DeliverPayload) => handle(payload, { signal: new AbortController().signal });
   };
   const reset = (
@@ -162,7 +162,7 @@ describe('notifications: deliveries', () => {
   it('gives up at once when the address is refused for good, and shows it as dead', async () => {
     const payload = await queued();
     server.refuse = 550;
-    assert.deepEqual(await handler()(payload), { dead: 'SMTP 550, EENVELOPE' });
+    assert.deepEqual(await handler()(payload), { dead: 'SMTP 550, EENVELOPE', logged: true });
     const row = await rowOf(payload);
     assert.equal(row.state, 'dead');
     assert.ok(!JSON.stringify(row).includes('token'), 'no secret and no server text stays');
@@ -172,13 +172,22 @@ describe('notifications: deliveries', () => {
     assert.equal(server.mails.length, 0);
   });
 
+  it('calls for nobody when the recipient is refused for good: one line, a warning', async () => {
+    const lines: string[] = [];
+    const level = (name: string) => (msg: string) => void lines.push(`${name}: ${msg}`);
+    const log = { ...silentLogger(), info: level('info'), warn: level('warn'), error: level('error') };
+    server.refuse = 550;
+    await handler(undefined, log)(await queued());
+    assert.deepEqual(lines, ['warn: message given up']);
+  });
+
   it('is dead after the last of its attempts', async () => {
     const payload = await queued();
     await database.asSuperuser(`update app.notification_deliveries set attempts = 17, state = 'failed' where id = $1`, [
       payload.delivery_id,
     ]);
     server.refuse = 451;
-    assert.deepEqual(await handler()(payload), { dead: 'SMTP 451, EENVELOPE' });
+    assert.deepEqual(await handler()(payload), { dead: 'SMTP 451, EENVELOPE', logged: true });
     assert.equal((await rowOf(payload)).state, 'dead');
   });
 

@@ -27,6 +27,7 @@ describe('queue', () => {
   let api: Db;
   let metrics: Metrics;
   let worker: QueueWorker;
+  let errors: string[];
   before(async () => {
     database = await createTestDatabase();
     await migrate({
@@ -39,7 +40,9 @@ describe('queue', () => {
   after(() => database.close());
   beforeEach(() => {
     metrics = createMetrics();
-    worker = createQueueWorker({ db: database.db('klar_worker'), log: silentLogger(), metrics });
+    errors = [];
+    const log = { ...silentLogger(), error: (message: string) => void errors.push(message) };
+    worker = createQueueWorker({ db: database.db('klar_worker'), log, metrics });
   });
   afterEach(() => worker.stop(1_000));
 
@@ -91,7 +94,7 @@ describe('queue', () => {
     let attempts = 0;
     worker.work(failing, async () => {
       attempts += 1;
-      return { dead: 'never' };
+      return { dead: 'never', logged: attempts > 1 };
     });
     await worker.start();
     await api.withTx((tx) => send(tx, failing, { n: 7 }));
@@ -99,6 +102,12 @@ describe('queue', () => {
       (await metrics.registry.metrics()).includes('klar_queue_jobs_total{queue="test.failing",outcome="dead"} 1'),
     );
     assert.equal(attempts, 1);
+    assert.deepEqual(errors, ['job is dead']);
+    await api.withTx((tx) => send(tx, failing, { n: 8 }));
+    await until(async () =>
+      (await metrics.registry.metrics()).includes('klar_queue_jobs_total{queue="test.failing",outcome="dead"} 2'),
+    );
+    assert.equal(errors.length, 1, 'a handler that has logged it is not repeated');
   });
 
   it('lets one job per key wait or run, under policy exclusive', async () => {

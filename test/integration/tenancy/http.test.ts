@@ -128,7 +128,9 @@ describe('tenancy over HTTP', () => {
     const second = await client.expect<Listed>(200, 'GET', `/api/members?limit=1&cursor=${first.next_cursor}`);
     assert.equal(second.next_cursor, null);
     assert.notEqual(first.data[0]?.id, second.data[0]?.id);
-    await client.expect(400, 'GET', `/api/invitations?cursor=${first.next_cursor}`);
+    // A cursor of another list has the right form; something else altogether has not.
+    await client.expect(422, 'GET', `/api/invitations?cursor=${first.next_cursor}`);
+    await client.expect(400, 'GET', '/api/invitations?cursor=%20');
     await client.expect(200, 'PATCH', '/api/tenants/current', { body: { open_registration: false } });
     const late = await anybody.register('late');
     const closed = await late.client.call<Problem>('POST', `/api/tenants/${slug}/join`, { body: {} });

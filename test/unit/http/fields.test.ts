@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { listQuery, queryBool, queryInt, text } from '#platform/http/index.ts';
+import { emailField, nameField, newPasswordField } from '../../../services/api/fields.ts';
 import { jsonSchemas } from '../../../services/platform/http/json-schema.ts';
 
 const accepts = (schema: z.ZodType, value: unknown) => schema.safeParse(value).success;
@@ -29,6 +30,28 @@ describe('text()', () => {
         assert.equal(accepts(name, value), documented && value.isWellFormed());
       }),
     );
+  });
+  it('with a pattern accepts exactly what its JSON Schema says', () => {
+    for (const field of [nameField, emailField, newPasswordField]) {
+      const schema = jsonSchemas().of(field, 'input') as { minLength: number; maxLength: number; pattern: string };
+      // fast-check makes no text from a lookahead.
+      const pattern = new RegExp(schema.pattern.replace(/\(\?=[^)]*\)/, ''), 'u');
+      const documented = fc.stringMatching(pattern).map((value) => value.slice(0, 200));
+      fc.assert(
+        fc.property(fc.oneof(documented, fc.string({ unit: 'binary', maxLength: 70 })), (value) => {
+          const length = [...value].length;
+          const fits = length >= schema.minLength && length <= schema.maxLength;
+          const says = fits && new RegExp(schema.pattern, 'u').test(value) && value.isWellFormed();
+          assert.equal(accepts(field, value), says, value);
+        }),
+      );
+    }
+  });
+  it('asks no pattern about a text of the wrong length', () => {
+    const startedAt = performance.now();
+    // Quadratic for this pattern: half an hour if it were asked.
+    assert.equal(accepts(nameField, `${'a'.repeat(1_000_000)}\n`), false);
+    assert.ok(performance.now() - startedAt < 1_000);
   });
   it('does not spread a megabyte to count it', () => {
     assert.equal(accepts(name, 'a'.repeat(1_000_000)), false);

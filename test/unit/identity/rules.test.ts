@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { normalizeEmail, throttleKey } from '../../../services/domain/identity/email.ts';
+import { isAddress } from '#domain/notifications/index.ts';
+import { EMAIL_PATTERN, normalizeEmail, throttleKey } from '../../../services/domain/identity/email.ts';
 import { afterFailure, FORGET_AFTER_S, FREE_FAILURES } from '../../../services/domain/identity/lockout.ts';
 import { normalizePassword, passwordFault } from '../../../services/domain/identity/password.ts';
 import { OUTSIDE_CACHE_MS, REVOCATION_POLL_MS, REVOCATION_STALE_MS } from '../../../services/domain/identity/rules.ts';
@@ -61,6 +62,14 @@ describe('address', () => {
     assert.equal(normalizeEmail('  Ada@Example.COM '), 'ada@example.com');
     assert.deepEqual(throttleKey('login', 'ADA@example.com'), throttleKey('login', 'ada@example.com'));
     assert.notDeepEqual(throttleKey('login', 'ada@example.com'), throttleKey('mail.reset', 'ada@example.com'));
+  });
+
+  it('of an account is one that mail servers take', () => {
+    const good = ['a@b.se', "o'brien+tag@mail.example.com", `${'a'.repeat(64)}@${'b'.repeat(63)}.se`];
+    for (const email of good) assert.ok(EMAIL_PATTERN.test(email) && isAddress(email), email);
+    const bad = ['a@b', '.a@b.se', 'a.@b.se', 'a..b@c.se', 'a@-b.se', 'a@b_c.se', 'a@b.s3', 'ä@b.se', 'a@b.se\n'];
+    const long = [`${'a'.repeat(65)}@b.se`, `a@${'b'.repeat(64)}.se`, `a@b.${'c'.repeat(64)}`];
+    for (const email of [...bad, ...long]) assert.ok(!EMAIL_PATTERN.test(email), email);
   });
 });
 

@@ -17,6 +17,13 @@ describe('notifications: attempts', () => {
     for (const odd of [undefined, null, 'text', new Error('x')]) assert.equal(kind(odd), 'failed');
   });
 
+  it('knows a refused recipient from a refused message', () => {
+    const recipient = outcomeOfFailure({ responseCode: 501, code: 'EENVELOPE', command: 'RCPT TO' });
+    assert.deepEqual(recipient, { kind: 'dead', error: 'SMTP 501, EENVELOPE', address: true });
+    const message = outcomeOfFailure({ responseCode: 554, code: 'EMESSAGE', command: 'DATA' });
+    assert.deepEqual(message, { kind: 'dead', error: 'SMTP 554, EMESSAGE' });
+  });
+
   it('does not blame the message for a refused login or greeting', () => {
     assert.equal(outcomeOfFailure({ responseCode: 535, code: 'EAUTH', command: 'AUTH PLAIN' }).kind, 'failed');
     assert.equal(outcomeOfFailure({ responseCode: 554, command: 'CONN' }).kind, 'failed');
