@@ -15,7 +15,7 @@ const sleep = statement('test.bouncer_sleep', 'select pg_sleep($1)');
 const version = /PgBouncer (\d+)\.(\d+)/.exec(execFileSync('pgbouncer', ['--version']).toString());
 const knowsPrepared = Number(version?.[1]) > 1 || Number(version?.[2]) >= 21;
 
-/** Needs pgbouncer (Debian: apt-get install pgbouncer); run by .ci/run, not by npm test. */
+/** Needs pgbouncer (Debian: apt-get install pgbouncer); .ci/run installs it. */
 describe('PgBouncer in transaction mode', () => {
   let database: TestDatabase;
   let folder: string;
