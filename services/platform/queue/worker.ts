@@ -49,6 +49,12 @@ const SUPERVISE_S = 5;
 const RESTART_MS = 500;
 const MIN_POLL_MS = 500;
 
+interface Entry {
+  queue: AnyQueueDef;
+  handler: JobHandler<never>;
+  concurrency: number;
+}
+
 /** Runs handlers for queues: at least once each, so a handler makes its effect once by its own key. */
 export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
   const { log, metrics } = input;
@@ -58,8 +64,8 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
     'klar_queue_errors_total',
     'Errors of the queue itself, e.g. while the database is away',
   );
-  const handlers = new Map<string, { queue: AnyQueueDef; handler: JobHandler<never>; concurrency: number }>();
-  const workers = new Map<string, string>();
+  const handlers = new Map<string, Entry>();
+  const workers = new Map<string, string[]>();
   const stopping = new AbortController();
   let started: Promise<void> | undefined;
 
@@ -118,23 +124,32 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
     return { id: job.id, status: kind === 'dead' ? 'deadletter' : 'failed', output: { reason } };
   }
 
+  /** One loop that fetches and handles one job at a time; `concurrency` is how many of them a queue has. */
+  async function fetchFor(started: PgBoss, entry: Entry): Promise<void> {
+    const { name } = entry.queue;
+    const options = {
+      perJobResults: true as const,
+      includeMetadata: true as const,
+      pollingIntervalSeconds: Math.max(MIN_POLL_MS, input.pollMs ?? MIN_POLL_MS) / 1_000,
+      batchSize: 1,
+    };
+    let id = '';
+    id = await started.work<Job, object, typeof options>(name, options, async (jobs) => {
+      const results = await Promise.all(jobs.map((job) => handle(entry, job as never)));
+      // Where one job was there may be more: without this a backlog is worked off at one job per poll.
+      started.notifyWorker(id);
+      return results;
+    });
+    workers.set(name, [...(workers.get(name) ?? []), id]);
+  }
+
   async function begin(): Promise<void> {
     boss = await makeBoss();
     for (;;) {
       try {
         await boss.start();
         for (const entry of handlers.values()) {
-          const options = {
-            perJobResults: true as const,
-            includeMetadata: true as const,
-            pollingIntervalSeconds: Math.max(MIN_POLL_MS, input.pollMs ?? MIN_POLL_MS) / 1_000,
-            localConcurrency: entry.concurrency,
-            batchSize: 1,
-          };
-          const id = await boss.work<Job, object, typeof options>(entry.queue.name, options, (jobs) =>
-            Promise.all(jobs.map((job) => handle(entry, job as never))),
-          );
-          workers.set(entry.queue.name, id);
+          for (let n = 0; n < entry.concurrency; n += 1) await fetchFor(boss, entry);
         }
         return;
       } catch (error) {
@@ -150,8 +165,8 @@ export function createQueueWorker(input: QueueWorkerInput): QueueWorker {
   }
 
   const unlisten = onWake((queue) => {
-    const id = workers.get(queue);
-    if (id !== undefined) boss?.notifyWorker(id);
+    const ids = workers.get(queue);
+    for (const id of ids ?? []) boss?.notifyWorker(id);
   });
 
   return {

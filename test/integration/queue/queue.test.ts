@@ -76,6 +76,30 @@ describe('queue', () => {
     );
   });
 
+  it('works off a backlog without waiting for the poll between two jobs, as many at once as it may', async () => {
+    for (let n = 100; n < 130; n += 1) await api.withTx((tx) => send(tx, plain, { n }));
+    let running = 0;
+    let most = 0;
+    const seen = new Set<number>();
+    worker.work(
+      plain,
+      async ({ n }) => {
+        running += 1;
+        most = Math.max(most, running);
+        seen.add(n);
+        // Two are there together once each of them waits for the other.
+        if (seen.size <= 2) await until(() => seen.size >= 2);
+        running -= 1;
+        return 'done';
+      },
+      { concurrency: 3 },
+    );
+    await worker.start();
+    // At one job per poll and loop it would take 5 s.
+    await until(() => seen.size === 30, { timeoutMs: 3_000 });
+    assert.ok(most >= 2 && most <= 3, `${most} at once`);
+  });
+
   it('retries with backoff, then keeps the job as a dead letter', async () => {
     const attempts: number[] = [];
     worker.work(failing, async (_payload, { attempt }) => {
