@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
-import { fillTenantTables, openIsolationProbe, type TenantTable, tenantTables } from '../../support/isolation.ts';
+import {
+  fillTenantTables,
+  openIsolationProbe,
+  rowsPerTenant,
+  TENANTS,
+  type TenantTable,
+  tenantTables,
+} from '../../support/isolation.ts';
 
 describe('isolation', () => {
   let database: TestDatabase;
@@ -11,6 +18,14 @@ describe('isolation', () => {
     await fillTenantTables(database, tables);
   });
   after(() => database.close());
+
+  it('is probed on tables of which none is empty, for two tenants', async () => {
+    const rows = await rowsPerTenant(database, tables);
+    for (const { name } of tables) {
+      const tenants = rows.filter(({ table }) => table === name).map(({ tenant_id }) => tenant_id);
+      assert.deepEqual(tenants.sort(), [TENANTS.other, TENANTS.own], name);
+    }
+  });
 
   it('holds for every run-time role and the owner on every tenant table, on fresh and on used connections', async function () {
     this.timeout(60_000);
@@ -33,6 +48,9 @@ describe('isolation', () => {
       [`drop policy tenant_isolation on ${name}`, `select app.tenant_table('${name}')`],
       [`alter table ${name} disable row level security`, `alter table ${name} enable row level security`],
       [`alter table ${name} no force row level security`, `alter table ${name} force row level security`],
+      // Permissive policies add up: one that is too wide undoes all others.
+      [`create policy wide on ${name} for select using (true)`, `drop policy wide on ${name}`],
+      [`create policy wide on ${name} for insert with check (true)`, `drop policy wide on ${name}`],
       ...['using', 'with check'].map((clause) => [
         `alter policy tenant_isolation on ${name} ${clause} (true)`,
         `alter policy tenant_isolation on ${name} ${clause} ${policy}`,
