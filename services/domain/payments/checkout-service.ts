@@ -38,6 +38,8 @@ export interface DriveInput {
   closeReason: CloseReason;
   /** Whether an attempt may be made; a resolver only ends what is there. */
   mayMake: boolean;
+  /** The one attempt that is meant: another that was made meanwhile is a page that somebody is looking at. */
+  only?: string | undefined;
   actor: Actor;
   signal?: AbortSignal | undefined;
   /** A transaction of the caller's, authorized again each time. */
@@ -80,6 +82,7 @@ export async function drive(context: Context, input: DriveInput): Promise<Attemp
 async function look(context: Context, tx: TenantTx, input: DriveInput): Promise<Next> {
   const order = await input.lock(tx);
   const open = (await attemptsOfOrder(tx, order.id)).find((attempt) => isOpen(attempt.state));
+  if (input.only !== undefined && open?.id !== input.only) return { step: 'end', attempt: undefined };
   const step = planCheckout(open, input.want, tx.now());
   if (step === 'held') {
     throw fail.conflict(

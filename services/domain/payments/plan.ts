@@ -7,6 +7,12 @@ export const REPEAT_WINDOW_MS = 23 * 60 * 60 * 1000;
 /** A session with less than this left is replaced: nobody should be sent to a page that closes while they type. */
 export const MIN_SESSION_LEFT_MS = 2 * 60 * 1000;
 
+/** How long after the end of a session its event may still be on its way. */
+const EVENT_LATE_MS = 10 * 60 * 1000;
+
+/** A delayed method takes days to say how it ended. */
+const LOOK_EVERY_MS = 24 * 60 * 60 * 1000;
+
 export interface OpenAttempt {
   readonly state: AttemptState;
   readonly ui_mode: UiMode;
@@ -38,4 +44,25 @@ export function planCheckout(open: OpenAttempt | undefined, want: UiMode | 'none
   const left = open.expires_at === null ? 0 : open.expires_at.getTime() - now.getTime();
   const wanted = open.state === 'open' && open.close_reason === null && open.ui_mode === want;
   return wanted && left >= MIN_SESSION_LEFT_MS ? 'hand_out' : 'close';
+}
+
+/** Our own doing, not finished: nothing else can be made for the order until it is. */
+export function isUnfinished(state: AttemptState): boolean {
+  return state === 'created' || state === 'unknown' || state === 'expiring';
+}
+
+/** Pure. Whether the provider should have told by now how this ended: events get lost, and nobody else would ask. */
+export function isSilent({ state, expires_at }: Pick<OpenAttempt, 'state' | 'expires_at'>, now: Date): boolean {
+  if (state === 'open') return (expires_at?.getTime() ?? 0) + EVENT_LATE_MS <= now.getTime();
+  return state === 'pending';
+}
+
+/** Pure. When the provider is asked next without an event; undefined for an attempt that has ended or is held. */
+export function nextLook(
+  { state, expires_at }: Pick<OpenAttempt, 'state' | 'expires_at'>,
+  now: Date,
+): Date | undefined {
+  if (state === 'open') return new Date(Math.max(expires_at?.getTime() ?? 0, now.getTime()) + EVENT_LATE_MS);
+  // For as long as the provider says that it is on its way.
+  return state === 'pending' ? new Date(now.getTime() + LOOK_EVERY_MS) : undefined;
 }

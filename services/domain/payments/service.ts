@@ -1,13 +1,12 @@
 import type { Actor } from '#domain/audit/index.ts';
 import { isUnpaid, lockPayableOrder, lockVisibleOrder, type Order, settleOrder } from '#domain/sales/index.ts';
 import type { TenantTx } from '#platform/db/index.ts';
-import { fail, KlarError } from '#platform/errors/index.ts';
+import { fail } from '#platform/errors/index.ts';
 import type { UiMode } from './attempt.ts';
 import { drive } from './checkout-service.ts';
 import { createContext, type PaymentsDeps } from './deps.ts';
 import { refundDuplicate } from './refund-service.ts';
-import { isOpen } from './state.ts';
-import { selectAttempt } from './store/attempts.ts';
+import { resolveAttempt } from './resolve-service.ts';
 
 /** What a browser needs to pay: a page to go to, or a secret to embed one with. */
 export interface CheckoutSession {
@@ -97,30 +96,7 @@ export function createPayments(deps: PaymentsDeps): Payments {
       return canceled;
     },
 
-    async resolveAttempt({ tenant_id: tenantId, order_id: orderId, attempt_id: attemptId }, options): Promise<'done'> {
-      const attempt = await context.inTenant(tenantId, (tx) => selectAttempt(tx, attemptId));
-      if (attempt === undefined || !isOpen(attempt.state)) return 'done';
-      const unfinished = attempt.state === 'created' || attempt.state === 'unknown' || attempt.close_reason !== null;
-      if (!unfinished) return 'done';
-      try {
-        await drive(context, {
-          tenantId,
-          orderId,
-          want: attempt.close_reason === null ? attempt.ui_mode : 'none',
-          closeReason: attempt.close_reason ?? 'replaced',
-          mayMake: false,
-          actor: { kind: 'system', id: 'worker' },
-          signal: options?.signal,
-          withTx: (fn) => context.inTenant(tenantId, fn),
-          lock: (tx) => lockVisibleOrder(tx, { orderId, personId: undefined }),
-        });
-      } catch (error) {
-        // On its way, under review or refused for good: there is nothing left to resolve here.
-        if (error instanceof KlarError && (error.kind === 'conflict' || error.kind === 'unprocessable')) return 'done';
-        throw error;
-      }
-      return 'done';
-    },
+    resolveAttempt: (payload, options) => resolveAttempt(context, payload, options?.signal).then(() => 'done' as const),
 
     refundDuplicate: (payload, options) =>
       refundDuplicate(context, payload, options?.signal).then(() => 'done' as const),
