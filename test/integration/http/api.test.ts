@@ -1,33 +1,16 @@
 import assert from 'node:assert/strict';
-import { generateSecret, loadSettings } from '#platform/config/index.ts';
-import { silentLogger } from '#platform/log/index.ts';
-import { type RunningApi, startApi } from '../../../services/api/main.ts';
+import type { RunningApi } from '../../../services/api/main.ts';
+import { startTestApi } from '../../support/api.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 describe('the api as it is started', () => {
-  const adminToken = generateSecret('ADMIN_TOKEN');
+  let adminToken = '';
   let database: TestDatabase;
   let api: RunningApi;
   let url: string;
   before(async () => {
     database = await createTestDatabase();
-    api = await startApi({
-      log: silentLogger(),
-      settings: loadSettings('api', {
-        KLAR_PROFILE: 'test',
-        PORT: '0',
-        ADMIN_PORT: '0',
-        KLAR_SECRETS_DIR: '/nonexistent',
-        DATABASE_URL_API: database.url('klar_api'),
-        DATABASE_URL_AUTH: database.url('klar_auth'),
-        AUTH_JWT_KEY: generateSecret('AUTH_JWT_KEY'),
-        AUTH_SECRET: generateSecret('AUTH_SECRET'),
-        API_SECRET_SALT: generateSecret('API_SECRET_SALT'),
-        ADMIN_TOKEN: adminToken,
-        STRIPE_SECRET_KEY: 'sk_test_unused',
-      }),
-    });
-    url = `http://127.0.0.1:${api.port}`;
+    ({ api, url, adminToken } = await startTestApi(database));
   });
   after(async () => {
     await api.stop();

@@ -1,13 +1,11 @@
 import { createPayments } from '#domain/payments/index.ts';
 import { ALL_PERMISSIONS, type PersonPrincipal, ROLES, type Role } from '#domain/tenancy/index.ts';
-import { generateSecret, loadSettings } from '#platform/config/index.ts';
 import type { Route } from '#platform/http/index.ts';
 import { newId } from '#platform/ids/index.ts';
 import { silentLogger } from '#platform/log/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
-import { startApi } from '../../../services/api/main.ts';
 import { apiRoutes } from '../../../services/api/routes/index.ts';
-import { ApiClient } from '../../support/client.ts';
+import { startTestApi } from '../../support/api.ts';
 import { type School, TEST_PEPPER } from '../../support/factory.ts';
 import { fakeGateway } from '../payments/fake-gateway.ts';
 import { createRig, type Rig } from '../payments/rig.ts';
@@ -57,7 +55,6 @@ export interface World {
   close(): Promise<void>;
 }
 
-const LIMITS = ['AUTH', 'READ', 'WRITE', 'BILLING', 'MEDIA', 'OPS', 'BAD_CREDENTIALS'];
 /** Schools whose objects calls name. */
 const FURNISHED = ['own', 'other', 'suspended', 'blocked'] as const;
 
@@ -65,24 +62,9 @@ export async function createWorld(): Promise<World> {
   const gateway = fakeGateway();
   const rig = await createRig(gateway);
   const { database, factory } = rig;
-  const adminToken = generateSecret('ADMIN_TOKEN');
   const routes: Route[] = [];
-  const api = await startApi({
-    log: silentLogger(),
-    settings: loadSettings('api', {
-      KLAR_PROFILE: 'test',
-      PORT: '0',
-      ADMIN_PORT: '0',
-      KLAR_SECRETS_DIR: '/nonexistent',
-      DATABASE_URL_API: database.url('klar_api'),
-      DATABASE_URL_AUTH: database.url('klar_auth'),
-      AUTH_JWT_KEY: generateSecret('AUTH_JWT_KEY'),
-      AUTH_SECRET: generateSecret('AUTH_SECRET'),
-      API_SECRET_SALT: TEST_PEPPER,
-      ADMIN_TOKEN: adminToken,
-      STRIPE_SECRET_KEY: 'sk_test_unused',
-      ...Object.fromEntries(LIMITS.map((name) => [`RATE_LIMIT_${name}`, '10000000'])),
-    }),
+  const { api, url, adminToken, anybody, admin } = await startTestApi(database, {
+    settings: { API_SECRET_SALT: TEST_PEPPER },
     overrides: {
       payments: createPayments({
         db: rig.api,
@@ -97,9 +79,6 @@ export async function createWorld(): Promise<World> {
       return routes;
     },
   });
-  const url = `http://127.0.0.1:${api.port}`;
-  const anybody = new ApiClient(url);
-  const admin = anybody.with({ token: adminToken });
 
   async function login({ email, password }: { email: string; password: string }): Promise<string> {
     const body = { email, password };

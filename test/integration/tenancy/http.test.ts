@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { generateSecret, loadSettings } from '#platform/config/index.ts';
 import { newId, SYSTEM_TENANT_ID } from '#platform/ids/index.ts';
-import { silentLogger } from '#platform/log/index.ts';
-import { type RunningApi, startApi } from '../../../services/api/main.ts';
-import { ApiClient } from '../../support/client.ts';
+import type { RunningApi } from '../../../services/api/main.ts';
+import { startTestApi } from '../../support/api.ts';
+import type { ApiClient } from '../../support/client.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 
@@ -11,7 +10,6 @@ type Listed = { data: Record<string, unknown>[]; next_cursor: string | null };
 type Problem = { code: string; request_id?: string };
 
 describe('tenancy over HTTP', () => {
-  const adminToken = generateSecret('ADMIN_TOKEN');
   let database: TestDatabase;
   let api: RunningApi;
   let anybody: ApiClient;
@@ -19,26 +17,7 @@ describe('tenancy over HTTP', () => {
   let count = 0;
   before(async () => {
     database = await createTestDatabase();
-    api = await startApi({
-      log: silentLogger(),
-      settings: loadSettings('api', {
-        KLAR_PROFILE: 'test',
-        PORT: '0',
-        ADMIN_PORT: '0',
-        KLAR_SECRETS_DIR: '/nonexistent',
-        DATABASE_URL_API: database.url('klar_api'),
-        DATABASE_URL_AUTH: database.url('klar_auth'),
-        AUTH_JWT_KEY: generateSecret('AUTH_JWT_KEY'),
-        AUTH_SECRET: generateSecret('AUTH_SECRET'),
-        API_SECRET_SALT: generateSecret('API_SECRET_SALT'),
-        ADMIN_TOKEN: adminToken,
-        STRIPE_SECRET_KEY: 'sk_test_unused',
-        RATE_LIMIT_AUTH: '100000',
-        RATE_LIMIT_WRITE: '100000',
-      }),
-    });
-    anybody = new ApiClient(`http://127.0.0.1:${api.port}`);
-    admin = anybody.with({ token: adminToken });
+    ({ api, anybody, admin } = await startTestApi(database));
   });
   after(async () => {
     await api.stop();

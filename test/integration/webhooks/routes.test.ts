@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { generateSecret, loadSettings } from '#platform/config/index.ts';
 import { newId } from '#platform/ids/index.ts';
-import { silentLogger } from '#platform/log/index.ts';
-import { type RunningApi, startApi } from '../../../services/api/main.ts';
+import type { RunningApi } from '../../../services/api/main.ts';
+import { startTestApi } from '../../support/api.ts';
 import { ApiClient } from '../../support/client.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { createRig, type Rig, TYPE } from './rig.ts';
@@ -12,7 +11,6 @@ type Page = { data: EventView[]; next_cursor: string | null };
 type Outcome = { queued: string[]; skipped_state: number; skipped_cooldown: number; dry_run: boolean };
 
 describe('the routes of stored events', () => {
-  const adminToken = generateSecret('ADMIN_TOKEN');
   const tenant = newId('ten');
   let database: TestDatabase;
   let api: RunningApi;
@@ -21,23 +19,7 @@ describe('the routes of stored events', () => {
   before(async () => {
     database = await createTestDatabase();
     rig = createRig(database);
-    api = await startApi({
-      log: silentLogger(),
-      settings: loadSettings('api', {
-        KLAR_PROFILE: 'test',
-        PORT: '0',
-        ADMIN_PORT: '0',
-        KLAR_SECRETS_DIR: '/nonexistent',
-        DATABASE_URL_API: database.url('klar_api'),
-        DATABASE_URL_AUTH: database.url('klar_auth'),
-        AUTH_JWT_KEY: generateSecret('AUTH_JWT_KEY'),
-        AUTH_SECRET: generateSecret('AUTH_SECRET'),
-        API_SECRET_SALT: generateSecret('API_SECRET_SALT'),
-        ADMIN_TOKEN: adminToken,
-        STRIPE_SECRET_KEY: 'sk_test_unused',
-      }),
-    });
-    admin = new ApiClient(`http://127.0.0.1:${api.port}`, { authorization: `Bearer ${adminToken}` });
+    ({ api, admin } = await startTestApi(database));
     for (let i = 0; i < 5; i += 1) {
       await rig.map(`obj_evt_${i}`, tenant);
       await rig.store(`evt_${i}`);
