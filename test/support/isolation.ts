@@ -113,6 +113,34 @@ export async function openIsolationProbe(
   };
 }
 
+/** Where a run-time role does not read exactly the rows of the tenant it names, on one connection for all of them. */
+export async function misreadings(
+  database: TestDatabase,
+  tables: readonly TenantTable[],
+  tenants: readonly string[],
+): Promise<Breach[]> {
+  const rows = await rowsPerTenant(database, tables);
+  const breaches: Breach[] = [];
+  const readAll = async (role: GroupRole) => {
+    const client = new pg.Client({ connectionString: database.url(role) });
+    await client.connect();
+    for (const table of tables) {
+      const may = await privileges(client, role, table);
+      if (may.select.size === 0) continue;
+      const read = await reading(client, role, table, may);
+      for (const tenant of [...tenants, ...tenants, TENANTS.stranger, undefined]) {
+        const { rows: seen, code } = await attempt(client, tenant, read);
+        const all = rows.find((row) => row.table === table.name && row.tenant_id === tenant)?.rows ?? 0;
+        const fine = tenant === undefined ? code === 'KL001' : seen === all;
+        if (!fine) breaches.push(`${role} reads ${code ?? seen} rows of ${table.name} as ${tenant}, not ${all}`);
+      }
+    }
+    await client.end();
+  };
+  await Promise.all(RUN_TIME_ROLES.map(readAll));
+  return breaches;
+}
+
 async function probeTable(client: pg.Client, role: string, table: TenantTable): Promise<Breach[]> {
   const may = await privileges(client, role, table);
   const breaches: Breach[] = [];

@@ -55,7 +55,7 @@ export interface TenantRow {
   /** What the route's id is of: in the path, or where `body` and `query` put it. */
   names?: Kind;
   body?(id: string, unique: string): unknown;
-  query?(id: string): Record<string, string>;
+  query?(id: string): Record<string, string> | undefined;
   /** Answer about an id that is not there, or not for the caller. */
   missing?: Expect;
   /** Answer to a key with exactly this permission about the school's own thing, where it is another than a person's. */
@@ -63,6 +63,8 @@ export interface TenantRow {
   /** And about what is not there. */
   keyMissing?: Expect;
   also?: readonly Special[];
+  /** Of a list: what everybody who may read it finds in it, and what only these roles find. */
+  lists?: { everybody: Kind; only: Special };
 }
 
 const NOT_FOUND: Expect = { status: 404, code: 'not_found' };
@@ -114,7 +116,12 @@ export const TENANT_ROUTES: Record<string, TenantRow> = {
   'api_keys.list': { permission: 'api_keys.manage', mode: 'read', ok: 200 },
   'api_keys.revoke': { permission: 'api_keys.manage', mode: 'write', ok: 204, names: 'api_key' },
 
-  'courses.list': { permission: 'courses.read', mode: 'read', ok: 200 },
+  'courses.list': {
+    permission: 'courses.read',
+    mode: 'read',
+    ok: 200,
+    lists: { everybody: 'course', only: { kind: 'draft_course', roles: AUTHORS } },
+  },
   'courses.create': { permission: 'courses.write', mode: 'write', ok: 201, body: title },
   'courses.show': {
     permission: 'courses.read',
@@ -142,7 +149,14 @@ export const TENANT_ROUTES: Record<string, TenantRow> = {
     keyMissing: PERSONS_ONLY,
     also: [{ kind: 'closed_lesson', roles: AUTHORS }],
   },
-  'enrollments.list': { permission: 'enrollments.read', mode: 'read', ok: 200 },
+  'enrollments.list': {
+    permission: 'enrollments.read',
+    mode: 'read',
+    ok: 200,
+    query: (id) => (id === '' ? undefined : { person_id: id }),
+    lists: { everybody: 'course', only: { kind: 'closed_course', roles: [] } },
+    also: [{ kind: 'person', roles: ADMINS, otherwise: { status: 403, code: 'forbidden' } }],
+  },
   'enrollments.create': {
     permission: 'enrollments.manage',
     mode: 'write',
@@ -151,7 +165,12 @@ export const TENANT_ROUTES: Record<string, TenantRow> = {
     body: (id, unique) => ({ course_id: id, person_id: `usr_${unique}` }),
   },
 
-  'services.list': { permission: 'services.read', mode: 'read', ok: 200 },
+  'services.list': {
+    permission: 'services.read',
+    mode: 'read',
+    ok: 200,
+    lists: { everybody: 'service', only: { kind: 'draft_service', roles: AUTHORS } },
+  },
   'services.create': {
     permission: 'services.write',
     mode: 'write',
@@ -182,7 +201,12 @@ export const TENANT_ROUTES: Record<string, TenantRow> = {
       { kind: 'service', roles: EVERYONE },
     ],
   },
-  'orders.list': { permission: 'orders.read_own', mode: 'read', ok: 200 },
+  'orders.list': {
+    permission: 'orders.read_own',
+    mode: 'read',
+    ok: 200,
+    lists: { everybody: 'order', only: OTHERS_ORDER },
+  },
   // A key has no orders of its own.
   'orders.show': {
     permission: 'orders.read_own',

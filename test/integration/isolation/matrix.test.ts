@@ -11,6 +11,7 @@ import { fail } from '#platform/errors/index.ts';
 import type { Access, Route } from '#platform/http/index.ts';
 import { noDeps } from '../../../services/api/openapi.ts';
 import { apiRoutes } from '../../../services/api/routes/index.ts';
+import { misreadings, rowsPerTenant, tenantTables } from '../../support/isolation.ts';
 import { ROLES_OF, TENANT_ROUTES } from './expectations.ts';
 import { differences, rowOf } from './matrix.ts';
 import { textOf } from './objects.ts';
@@ -36,6 +37,21 @@ describe('the matrix of every route, every caller and every kind of id', () => {
 
   it('has a row for every route, with the permission and the roles that the route has', () => {
     assert.deepEqual(differences(described), []);
+  });
+
+  it('asks about schools of which no table is empty, and whose rows no run-time role mixes up', async () => {
+    const { database } = world.rig;
+    const tables = await tenantTables(database);
+    const ids = [world.schools.own.id, world.schools.other.id];
+    const rows = await rowsPerTenant(database, tables);
+    const empty = tables.filter(({ name }) =>
+      ids.some((id) => !rows.some(({ table, tenant_id }) => table === name && tenant_id === id)),
+    );
+    assert.deepEqual(
+      empty.map(({ name }) => name),
+      [],
+    );
+    assert.deepEqual(await misreadings(database, tables, ids), []);
   });
 
   for (const { id } of described) {

@@ -24,6 +24,8 @@ export const KINDS = {
   /** The caller's own. */
   order: { prefix: 'ord', table: 'orders' },
   others_order: { prefix: 'ord', table: 'orders' },
+  /** Somebody else with an enrollment. */
+  person: { prefix: 'usr', table: 'enrollments' },
 } as const;
 export type Kind = keyof typeof KINDS;
 export const ALL_KINDS = Object.keys(KINDS) as Kind[];
@@ -87,6 +89,11 @@ export async function makeObject(
       return order(caller);
     case 'others_order':
       return order(factory.person());
+    case 'person': {
+      const somebody = await factory.member(school);
+      await makeObject(rig, school, 'course', somebody);
+      return somebody.personId;
+    }
   }
 }
 

@@ -20,6 +20,9 @@ export interface Cell {
   same?: string | undefined;
   /** Whose things the answer may show. */
   sees: readonly Place[];
+  /** Ids that the answer must hold, and must not. */
+  shows?: readonly string[];
+  hides?: readonly string[];
   /** After the answer. */
   after?: (() => Promise<unknown>) | undefined;
 }
@@ -99,6 +102,8 @@ export async function runRow(world: World, route: Route, row: Row): Promise<stri
       const leak = words.find((word) => answer.text.includes(word) && word !== cell.id && word !== cell.slug);
       if (leak !== undefined) wrong(`shows "${leak}" of the ${place} school`);
     }
+    for (const id of cell.shows ?? []) if (!answer.text.includes(id)) wrong(`does not show ${id}`);
+    for (const id of cell.hides ?? []) if (answer.text.includes(id)) wrong(`shows ${id}`);
     if (cell.same !== undefined) {
       const text = cell.id === undefined ? answer.text : answer.text.replaceAll(cell.id, ':id');
       const bytes = `${answer.status} ${answer.headers} ${text}`;

@@ -74,6 +74,20 @@ export async function tenantRow(world: World, row: TenantRow): Promise<Row> {
     };
     if (row.mode === 'read') still.push(await good(kind, 'their own'));
     else moving.push({ caller: role, make: () => good(kind, 'their own') });
+    if (row.lists !== undefined) {
+      const { everybody, only } = row.lists;
+      const [shown, special] = [own('own', everybody, role), own('own', only.kind, role)];
+      const sees = only.roles.includes(role);
+      still.push({
+        ...as,
+        query: { limit: '200' },
+        expect: ok,
+        sees: ['own'],
+        shows: [shown, sees ? special : ''].map(String),
+        hides: sees ? [] : [String(special)],
+        name: `${who} about the list`,
+      });
+    }
     for (const special of row.also ?? []) {
       const what = `a ${special.kind}`;
       if (special.roles.includes(role)) {
