@@ -3,12 +3,14 @@ import { isAddress, notify } from '#domain/notifications/index.ts';
 import { formatMoney, getOrder, plainLine } from '#domain/sales/index.ts';
 import { schoolName } from '#domain/tenancy/index.ts';
 import type { TenantTx } from '#platform/db/index.ts';
+import { send } from '#platform/queue/index.ts';
 import type { Context } from './deps.ts';
 import { GatewayError, type RefundObservation } from './gateway.ts';
 import { report } from './incident-service.ts';
+import { refundDuplicateQueue } from './jobs.ts';
 import { lookAgain } from './look-service.ts';
 import { type AttemptRow, selectAttempt } from './store/attempts.ts';
-import { type RefundRow, selectRefund, updateRefund } from './store/refunds.ts';
+import { duplicateRefundOf, type RefundRow, selectRefund, updateRefund } from './store/refunds.ts';
 
 const ACTOR = { kind: 'system', id: 'worker' } as const;
 
@@ -28,12 +30,20 @@ export async function refundDuplicate(
   });
   if (found?.attempt == null) throw new Error(`refund ${id} has no row`);
   const { refund, attempt } = found;
-  if (refund.state !== 'succeeded' && refund.state !== 'failed') {
+  // Asked about one that has succeeded, too: a bank can send the money back days later.
+  if (refund.state !== 'failed') {
     const outcome = await give(context, refund, attempt, signal);
     await context.inTenant(tenantId, (tx) => note(context, tx, { refund, attempt, outcome }));
   }
   // The amounts come from the provider's object, as always.
   await lookAgain(context, { tenantId, attemptId: attempt.id, actor: ACTOR, signal });
+}
+
+/** The provider says that a refund of this attempt has changed: ours follows it, in a job, as it has to be asked. */
+export async function followRefund(tx: TenantTx, attemptId: string): Promise<void> {
+  const refund = await duplicateRefundOf(tx, attemptId);
+  if (refund === undefined || refund.state === 'failed') return;
+  await send(tx, refundDuplicateQueue, { tenant_id: tx.tenantId, refund_id: refund.id });
 }
 
 async function give(
@@ -51,6 +61,8 @@ async function give(
     if (!(error instanceof GatewayError) || error.outcome !== 'refused') throw error;
     // A person was faster, in the provider's dashboard.
     const done = error.code === 'charge_already_refunded';
+    // One that was made is not undone by a refused question about it.
+    if (!done && refund.state !== 'created') throw error;
     return { providerRefundId: '', state: done ? 'succeeded' : 'failed', lastError: error.code };
   }
 }
@@ -62,6 +74,7 @@ async function note(
 ): Promise<void> {
   const { refund, attempt, outcome } = input;
   const { state, lastError } = outcome;
+  if (state === refund.state) return;
   const providerRefundId = outcome.providerRefundId === '' ? undefined : outcome.providerRefundId;
   // The version fence: of two workers with this job one writes, and one mail goes out.
   const updated = await updateRefund(tx, {
@@ -71,7 +84,11 @@ async function note(
     providerRefundId,
     lastError,
   });
-  if (updated === undefined) return;
+  if (updated === undefined) {
+    // Whoever was faster wrote the same, or something older than what we saw: then the provider is asked again.
+    if ((await selectRefund(tx, refund.id))?.state === state) return;
+    throw new Error(`refund ${refund.id} changed while it was looked at`);
+  }
   tx.afterCommit(() => context.count.refund(state));
   await append(tx, {
     action: 'payments.refund_duplicate',

@@ -4,6 +4,7 @@ import { createContext, type PaymentsDeps } from './deps.ts';
 import { report } from './incident-service.ts';
 import { sight } from './look-service.ts';
 import { record, type Sighting } from './record-service.ts';
+import { followRefund } from './refund-service.ts';
 import { type AttemptRow, attemptByObject } from './store/attempts.ts';
 
 /**
@@ -72,7 +73,11 @@ export function stripeEventHandlers(deps: PaymentsDeps): EventHandler[] {
         return { attempt, sighting: await sight(context, { attempt, signal }) };
       },
       apply: async (tx, event, { attempt, sighting }) => {
-        if (sighting !== undefined) return record(context, tx, { ...sighting, actor: ACTOR });
+        if (sighting !== undefined) {
+          const outcome = await record(context, tx, { ...sighting, actor: ACTOR });
+          if (outcome === 'done' && type.startsWith('refund.')) await followRefund(tx, attempt.id);
+          return outcome;
+        }
         await report(context, tx, {
           kind: 'mismatch',
           attempt,

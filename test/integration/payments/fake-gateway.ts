@@ -35,6 +35,10 @@ export interface FakeGateway extends Gateway {
   payAgain(sessionId: string): void;
   change(sessionId: string, overrides: Partial<Observation>): void;
   open(): string[];
+  /** What a new refund says it is, from now on. */
+  refundsAre(state: RefundObservation['state']): void;
+  /** A refund ends later; one that fails gives the money back to the charge. */
+  endRefund(sessionId: string, state: 'succeeded' | 'failed'): void;
   /** The provider forgets idempotency keys. */
   forgetKeys(): void;
 }
@@ -49,6 +53,7 @@ export function fakeGateway({ livemode = false, now = () => new Date() } = {}): 
   let running = 0;
   let most = 0;
   let count = 0;
+  let refundState: RefundObservation['state'] = 'succeeded';
 
   async function call<T>(operation: Fault['operation'], apply: () => T): Promise<T> {
     calls.push(operation);
@@ -117,6 +122,17 @@ export function fakeGateway({ livemode = false, now = () => new Date() } = {}): 
     open: () =>
       [...sessions.values()].filter((s) => s.observation.status === 'open').map((s) => s.observation.sessionId),
     forgetKeys: () => keys.clear(),
+    refundsAre: (state) => {
+      refundState = state;
+    },
+    endRefund: (sessionId, state) => {
+      const session = sessionOf(sessionId);
+      for (const [id, refund] of session.refunds) {
+        session.refunds.set(id, { ...refund, state });
+        const { refunded } = session.observation;
+        if (state === 'failed') change(sessionId, { refunded: refunded - refund.amount });
+      }
+    },
     pay: (sessionId, overrides = {}) => {
       const { amount = 0 } = sessionOf(sessionId).observation;
       change(sessionId, {
@@ -194,7 +210,7 @@ export function fakeGateway({ livemode = false, now = () => new Date() } = {}): 
         if (refunded + amount > captured) throw new GatewayError('refused', 'charge_already_refunded');
         const refund = {
           providerRefundId: `re_${refundId}`,
-          state: 'succeeded' as const,
+          state: refundState,
           lastError: undefined,
           amount,
         };

@@ -141,6 +141,7 @@ describe('money that arrives', () => {
       await assert.rejects(rig.workerPayments.refundDuplicate(payload), /unknown/);
     }
     await rig.workerPayments.refundDuplicate(payload);
+    await rig.jobs('payments.refund_duplicate');
     assert.equal(Number((await first('payments', purchase))?.refunded), 4900);
     const given = [...gateway.sessions.values()].filter((s) => ids.includes(s.observation.sessionId));
     assert.deepEqual(given.map((s) => s.refunds.size).sort(), [0, 1]);
@@ -155,6 +156,47 @@ describe('money that arrives', () => {
     const kinds = (await rig.rows('payment_incidents', purchase.school)).map((incident) => incident.kind);
     assert.deepEqual(kinds.sort(), ['duplicate_money', 'refund_failed']);
   });
+
+  for (const end of ['succeeded', 'failed'] as const) {
+    it(`twice is followed to the end of its refund, which ${end} days later`, async () => {
+      const { purchase, ids } = await payTwice();
+      const { school } = purchase;
+      gateway.refundsAre('pending');
+      for (const id of ids) await completed(purchase, id);
+      await rig.jobs('payments.refund_duplicate');
+      gateway.refundsAre('succeeded');
+      assert.equal((await first('refunds', purchase))?.state, 'pending');
+
+      const id = ids.find((one) => gateway.sessions.get(one)?.refunds.size === 1) ?? assert.fail();
+      const about = { id: 're', object: 'refund', charge: `ch_${id}`, payment_intent: `pi_${id}` };
+      // A provider may take back what it said: a refund that has succeeded can fail afterwards.
+      for (const state of end === 'failed' ? (['succeeded', 'failed'] as const) : (['succeeded'] as const)) {
+        gateway.endRefund(id, state);
+        await rig.event(school, 'refund.updated', about);
+        if (state === 'failed') await rig.event(school, 'refund.failed', about);
+        await rig.jobs('payments.refund_duplicate');
+        assert.equal((await first('refunds', purchase))?.state, state);
+      }
+      const kinds = (await rig.rows('payment_incidents', school)).map((incident) => incident.kind);
+      assert.deepEqual(kinds.sort(), end === 'failed' ? ['duplicate_money', 'refund_failed'] : ['duplicate_money']);
+      assert.equal(Number((await first('payments', purchase))?.refunded), end === 'failed' ? 0 : 4900);
+      assert.equal((await first('orders', purchase))?.status, 'paid');
+      // Told again, nothing more happens: no audit row, no second refund; a refused question undoes nothing.
+      if (end === 'succeeded') {
+        await rig.event(school, 'refund.updated', about);
+        gateway.fault({ operation: 'refund', outcome: 'refused', code: 'resource_missing' });
+        await assert.rejects(rig.jobs('payments.refund_duplicate'), /resource_missing/);
+        assert.equal((await first('refunds', purchase))?.state, 'succeeded');
+      }
+      const audited = async () =>
+        (await rig.rows('audit_pending', school)).filter((a) => a.action === 'payments.refund_duplicate').length;
+      const before = await audited();
+      await rig.event(school, 'refund.updated', about);
+      await rig.jobs('payments.refund_duplicate');
+      assert.equal(await audited(), before);
+      assert.equal(gateway.sessions.get(id)?.refunds.size, 1);
+    });
+  }
 
   it('late, while another page is open, closes that page', async () => {
     const purchase = await rig.purchase();

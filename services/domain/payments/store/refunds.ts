@@ -44,6 +44,16 @@ export function selectRefund(tx: TenantTx, id: string): Promise<RefundRow | unde
   return tx.maybe(selectSql, [tx.tenantId, id]);
 }
 
+const selectDuplicateSql = statement<RefundRow>(
+  'payments.select_duplicate_refund',
+  `select ${REFUND} from app.refunds r where r.tenant_id = $1 and r.attempt_id = $2 and r.reason = 'duplicate'`,
+);
+
+/** The refund of an attempt whose money came a second time. */
+export function duplicateRefundOf(tx: TenantTx, attemptId: string): Promise<RefundRow | undefined> {
+  return tx.maybe(selectDuplicateSql, [tx.tenantId, attemptId]);
+}
+
 const updateSql = statement<RefundRow>(
   'payments.update_refund',
   `update app.refunds as r set state = $4, provider_refund_id = coalesce($5, r.provider_refund_id), last_error = $6,
