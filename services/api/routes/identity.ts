@@ -60,7 +60,7 @@ export function identityRoutes(deps: ApiDeps): Route[] {
       audit: 'people.register',
       body: z.object({ email, password: newPassword, name: nameField }),
       responses: { 201: z.object({ user: z.object({ id: z.string(), email: z.string(), name: z.string() }) }) },
-      errors: ['email_taken', 'weak_password', 'login_busy'],
+      errors: ['email_taken', 'invalid_email', 'weak_password', 'login_busy'],
       handle: async ({ body, signal }) => ({
         status: 201,
         body: { user: await identity.register({ ...body, signal }) },

@@ -1,12 +1,13 @@
 import { sha256 } from '#platform/crypto/index.ts';
 
 /**
- * The address of an account: what better-auth takes (ASCII, a dot in the domain), within the limits of RFC 5321 sections
- * 4.5.3.1.1 (64 before the @) and RFC 1035 section 2.3.4 (63 a label), beyond which mail servers refuse it. Without
- * flags, so that it can stand in a JSON Schema.
+ * The form of an account's address: what better-auth takes (ASCII, a dot in the domain), within the limits of RFC 5321
+ * section 4.5.3.1.1 (64 before the @) and RFC 1035 section 2.3.4 (63 a label), beyond which mail servers refuse it.
+ * Without flags, so that it can stand in a JSON Schema; two dots in a row are refused later, as that takes a lookahead,
+ * from which programs that make requests up cannot make any.
  */
 export const EMAIL_PATTERN =
-  /^(?=[^@]{1,64}@)(?:[A-Za-z0-9_'+-]+\.)*[A-Za-z0-9_'+-]*[A-Za-z0-9_+-]@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
+  /^(?:[A-Za-z0-9_'+-][A-Za-z0-9_'+.-]{0,62})?[A-Za-z0-9_+-]@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
 
 /** The one spelling of an address in the database. Only the case is folded: dots and tags belong to the provider. */
 export function normalizeEmail(email: string): string {

@@ -157,10 +157,6 @@ export function createIdentity(input: IdentityInput): Identity {
   return {
     start() {
       for (const loop of loops) loop.start();
-      // better-auth takes a sixth of a second to load: not on the first login, and not before the port is open.
-      setImmediate(
-        () => void kernel.engines().catch((error) => log.error('better-auth could not be loaded', { error })),
-      );
     },
     async stop() {
       await Promise.all(loops.map((loop) => loop.stop()));

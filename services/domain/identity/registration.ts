@@ -142,7 +142,7 @@ async function verificationMail(kernel: Kernel, engine: Engine, person: { id: st
 }
 
 const badAddress = (cause?: string) =>
-  fail.invalid(
+  fail.unprocessable(
     'invalid_email',
     'This is not an address a message can be sent to.',
     [{ path: 'email', message: 'not an e-mail address' }],

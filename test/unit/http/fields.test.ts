@@ -34,9 +34,7 @@ describe('text()', () => {
   it('with a pattern accepts exactly what its JSON Schema says', () => {
     for (const field of [nameField, emailField, newPasswordField]) {
       const schema = jsonSchemas().of(field, 'input') as { minLength: number; maxLength: number; pattern: string };
-      // fast-check makes no text from a lookahead.
-      const pattern = new RegExp(schema.pattern.replace(/\(\?=[^)]*\)/, ''), 'u');
-      const documented = fc.stringMatching(pattern).map((value) => value.slice(0, 200));
+      const documented = fc.stringMatching(new RegExp(schema.pattern, 'u')).map((value) => value.slice(0, 200));
       fc.assert(
         fc.property(fc.oneof(documented, fc.string({ unit: 'binary', maxLength: 70 })), (value) => {
           const length = [...value].length;
