@@ -20,8 +20,6 @@ export { PROCESSES, type ProcessName } from './setting.ts';
 export { RENAMED, type SettingName, SPEC } from './spec.ts';
 export { DATABASE_ROLES, type DatabaseRole } from './spec-database.ts';
 
-import process from 'node:process';
-
 /** The environment of this process, to derive another one from: the only other reading of it is loadSettings'. */
 export function environment(): Record<string, string | undefined> {
   return { ...process.env };

@@ -1,5 +1,6 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { createServer } from './node-http.ts';
 
 /** How long a connection that never sent a byte may keep a closing server: a balancer may be about to use it. */
 const SILENT_MS = 1_000;
