@@ -88,6 +88,8 @@ describe('identity: audit rows and mails reach schema app', function () {
     const identity = h.another();
     const person = await register(identity);
     assert.deepEqual(await h.audit(person.id, 1), ['people.register']);
+    // Handed over is one commit, forgotten here the next.
+    await until(async () => (await waiting()) === 1);
     const rows = await h.database.asSuperuser<{ id: string; attempts: number }>('select id, attempts from auth.outbox');
     assert.equal(rows[0]?.id, 'aud_0');
     assert.ok((rows[0]?.attempts ?? 0) > 0);
