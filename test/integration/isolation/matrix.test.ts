@@ -74,7 +74,7 @@ describe('the matrix of every route, every caller and every kind of id', () => {
     const moving = row.moving.filter(({ caller }) => callers === undefined || callers.includes(caller));
     Object.assign(route, change);
     try {
-      return await runRow(world, route, { still, moving });
+      return await runRow(world, route, { still, moving }, { watch: callers === undefined });
     } finally {
       Object.assign(route, sound);
     }
