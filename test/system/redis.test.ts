@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import {
   connectRedis,
   createRateLimiter,
@@ -9,37 +8,19 @@ import {
 } from '#platform/http/index.ts';
 import { silentLogger } from '#platform/log/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
-import { freePorts } from '../support/process.ts';
+import { createRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 const LIMITS: RateLimits = { auth: 5, read: 5, write: 5, billing: 5, media: 5, ops: 5 };
 
 describe('rate limits with a real Redis', () => {
-  let port: number;
-  let server: ChildProcess;
+  let redis: TestRedis;
   let pods: { link: RedisLink; limiter: RateLimiter }[];
 
-  async function startRedis(): Promise<void> {
-    server = spawn(
-      'redis-server',
-      ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-      {
-        stdio: 'ignore',
-      },
-    );
-    await new Promise<void>((resolve, reject) => server.once('spawn', resolve).once('error', reject));
-  }
-  async function killRedis(): Promise<void> {
-    const gone = new Promise((resolve) => server.once('exit', resolve));
-    server.kill('SIGKILL');
-    await gone;
-  }
-
   before(async () => {
-    [port = 0] = await freePorts(1);
-    await startRedis();
+    redis = await createRedis();
     pods = [1, 2].map(() => {
-      const link = connectRedis(`redis://127.0.0.1:${port}`, silentLogger());
+      const link = connectRedis(redis.url, silentLogger());
       const limiter = createRateLimiter({
         limits: LIMITS,
         tenantFactor: 100,
@@ -56,7 +37,7 @@ describe('rate limits with a real Redis', () => {
       limiter.close();
       link.close();
     }
-    await killRedis();
+    await redis.close();
   });
 
   /** How many of 12 requests, in turn on both pods, get through. */
@@ -77,23 +58,23 @@ describe('rate limits with a real Redis', () => {
   });
 
   it('without Redis each pod counts by itself, and no request fails or waits', async () => {
-    await killRedis();
+    await redis.kill();
     const started = performance.now();
     assert.equal(await passing('person:b'), 10);
     assert.ok(performance.now() - started < 1_000);
   });
 
   it('share again after it came back empty', async () => {
-    await startRedis();
+    await redis.start();
     await until(() => pods.every(({ link }) => link.ready()), { timeoutMs: 15_000 });
     assert.equal(await passing('person:c'), 5);
   });
 
   it('a Redis that accepts and never answers costs one short wait, not one per request', async () => {
-    server.kill('SIGSTOP');
+    redis.pause();
     const started = performance.now();
     assert.equal(await passing('person:d'), 10);
     assert.ok(performance.now() - started < 1_500, `${performance.now() - started} ms`);
-    server.kill('SIGCONT');
+    redis.resume();
   });
 });

@@ -27,6 +27,11 @@ export function connectRedis(url: string, log: Logger): RedisLink {
     if (!away) log.warn('redis is away: rate limits count per pod', { error });
     away = true;
   };
+  const back = () => {
+    restUntil = 0;
+    if (away) log.info('redis is back');
+    away = false;
+  };
   const connect = async () => {
     // Loaded with the first link: 700 files and 20 MB that a process without Redis does not need.
     const redis = await import('redis');
@@ -38,11 +43,7 @@ export function connectRedis(url: string, log: Logger): RedisLink {
       socket: { connectTimeout: 2_000, reconnectStrategy: (tries) => Math.min(100 * 2 ** Math.min(tries, 6), 5_000) },
     });
     client.on('error', failed);
-    client.on('ready', () => {
-      restUntil = 0;
-      if (away) log.info('redis is back');
-      away = false;
-    });
+    client.on('ready', back);
     await client.connect();
   };
   connect().catch(failed);
@@ -53,7 +54,10 @@ export function connectRedis(url: string, log: Logger): RedisLink {
       const late = new Promise<never>((_, reject) => {
         setTimeout(() => reject(new Error('redis did not answer in time')), COMMAND_TIMEOUT_MS).unref();
       });
-      return (await Promise.race([client.sendCommand(args), late])) as unknown as Reply;
+      const reply = await Promise.race([client.sendCommand(args), late]);
+      // A server that was only slow keeps its connection, and no event tells that it answers again.
+      back();
+      return reply as unknown as Reply;
     },
     failed,
     close: () => {
