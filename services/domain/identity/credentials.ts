@@ -46,8 +46,10 @@ export async function expandReset(kernel: Kernel, tx: Tx, email: string, request
 }
 
 /**
- * Sets a new password with the token of the mail and ends every session. Reading the mail proves the address; what was
- * set up before that proof (a second factor, outside accounts) may be a stranger's and is removed.
+ * Sets a new password with the token of the mail and ends every session. Reading the mail proves the address; a second
+ * factor that was set up before that proof may be a stranger's and is removed. So are links to outside accounts, always:
+ * a stranger's may have been there when the address was verified by a mail that its owner did not ask for. One whose
+ * issuer vouches for the address is linked again by its next token.
  */
 export async function resetPassword(
   kernel: Kernel,
@@ -65,7 +67,9 @@ export async function resetPassword(
           if (!outcome.ok || personId === undefined) return undefined;
           const person = await people.lock(tx, personId);
           if (person === undefined) return undefined;
-          if (!person.email_verified) await people.dropUnprovenAccess(tx, personId);
+          if (!person.email_verified) await people.dropSecondFactor(tx, personId);
+          await people.dropOutsideAccounts(tx, personId);
+          await people.dropOpenTokens(tx, personId);
           const verified = await people.verify(tx, personId);
           const ended = await sessions.endAll(tx, personId);
           await people.refuseOutsideTokens(tx, personId);
@@ -108,6 +112,7 @@ export async function changePassword(
       }),
     after: async (tx) => {
       const ids = await sessions.endAll(tx, principal.personId, principal.sessionId);
+      await people.dropOpenTokens(tx, principal.personId);
       await kernel.outbox.emit(tx, {
         audit: {
           action: 'people.change_password',

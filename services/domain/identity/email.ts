@@ -14,6 +14,14 @@ export function normalizeEmail(email: string): string {
   return email.trim().normalize('NFC').toLowerCase();
 }
 
+/**
+ * Whether folding leaves every letter the letter it was. The Kelvin sign (U+212A) becomes `k`: who has the mailbox with
+ * the one has not the mailbox with the other.
+ */
+export function foldsHarmlessly(email: string): boolean {
+  return [...email].every((char) => /\p{ASCII}/u.test(char) || !/\p{ASCII}/u.test(normalizeEmail(char)));
+}
+
 export type ThrottlePurpose = 'login' | 'login.known' | 'confirm' | 'mail.reset' | 'mail.verify' | 'mail.taken';
 
 /** Key of a throttle row. Hashed: the table also holds addresses that are nobody's, and must not list them. */

@@ -94,14 +94,15 @@ export function createOutsideAccounts(deps: {
 
   /**
    * Both sides must have proven the mailbox. Ours: else somebody registers your address first and waits for your
-   * issuer to let you into their account. Theirs: else a lax issuer lets anybody claim your address.
+   * issuer to let you into their account. Theirs: else a lax issuer lets anybody claim your address. And where a second
+   * factor is on, a mailbox is not enough to come in past it.
    */
   async function link(tx: Tx, claims: OutsideClaims, owner: people.PersonRow): Promise<people.OutsidePersonRow> {
-    if (!claims.emailVerified || !owner.email_verified) {
+    if (!claims.emailVerified || !owner.email_verified || owner.two_factor_enabled) {
       seen.inc({ result: 'refused' });
       throw fail.forbidden(
         'account_link_refused',
-        'This address already has an account. Verify it there (a password reset does) and at your issuer, then try again.',
+        'This address already has an account. Log in there; to link it, verify the address there (a password reset does) and at your issuer, and link before a second factor is on.',
       );
     }
     await people.linkOutside(tx, owner.id, claims.issuer, claims.subject);

@@ -4,7 +4,7 @@ import type { Clock } from '#platform/clock/index.ts';
 import type { OutsideIssuer } from '#platform/config/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { expiredToken, invalidToken, tokenError } from './access-token.ts';
-import { normalizeEmail } from './email.ts';
+import { foldsHarmlessly, normalizeEmail } from './email.ts';
 import { OUTSIDE_CLOCK_TOLERANCE_S, OUTSIDE_TOKEN_MAX_S } from './rules.ts';
 
 /** What an outside token says, after everything about it was checked. */
@@ -83,7 +83,7 @@ function claimsOf(issuer: string, payload: JWTPayload, now: Date): OutsideClaims
     subject: sub,
     issuedAtS: iat,
     tokenId: typeof sid === 'string' ? sid : jti,
-    email: typeof email === 'string' ? normalizeEmail(email) : undefined,
+    email: typeof email === 'string' && foldsHarmlessly(email) ? normalizeEmail(email) : undefined,
     // Some issuers send the text "true".
     emailVerified: email_verified === true || email_verified === 'true',
     name: typeof name === 'string' ? name : undefined,

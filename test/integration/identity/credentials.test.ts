@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { until } from '../../support/until.ts';
 import { address, CLIENT, codeOf, enter, type Harness, openHarness, PASSWORD, tokenOf } from './harness.ts';
 
 const NEW = 'another good passphrase';
@@ -42,6 +43,23 @@ describe('identity: passwords', () => {
     );
     assert.equal(codes.filter((code) => code === 'no error').length, 1);
     await login(email, `passphrase ${`${codes.indexOf('no error')}`.repeat(3)}`);
+  });
+
+  it('makes older links worthless with a reset, and every link with a change of the password', async () => {
+    const { email } = await enter(h.identity);
+    const older = await resetToken(email);
+    await h.identity.forgotPassword(email);
+    const newer = await until(async () => {
+      const token = tokenOf((await h.mail('auth.reset_password', email)).url);
+      return token === older ? undefined : token;
+    });
+    await h.identity.resetPassword({ token: newer, password: NEW });
+    assert.equal(await codeOf(h.identity.resetPassword({ token: older, password: PASSWORD })), 'link_invalid');
+
+    const second = await enter(h.identity);
+    const open = await resetToken(second.email);
+    await h.identity.changePassword(second.principal, { currentPassword: PASSWORD, newPassword: NEW });
+    assert.equal(await codeOf(h.identity.resetPassword({ token: open, password: PASSWORD })), 'link_invalid');
   });
 
   it('refuses an expired link, and keeps its token only as a hash', async () => {

@@ -164,6 +164,41 @@ describe('identity: outside issuers', () => {
     assert.ok((await h.audit(principal.personId, 3)).includes('people.link_issuer'));
   });
 
+  it('opens nobody’s account to a letter that only looks like theirs when it is folded', async () => {
+    const email = address('kim');
+    const { principal } = await enter(h.identity, email);
+    await h.identity.verifyEmail(tokenOf((await h.mail('auth.verify_email', email)).url));
+    // U+212A, the Kelvin sign: another mailbox, and lower case makes `k` of it.
+    const token = await good({ email: email.replace('k', '\u212a') });
+    assert.equal(await codeOf(verify(token)), 'outside_account_without_email');
+    const own = await good({ email: email.replace('kim', 'k\u00ecm') });
+    assert.notEqual((await verify(own)).personId, principal.personId);
+  });
+
+  it('opens no account with a second factor that was not linked before it had one', async () => {
+    const { email, principal } = await enter(h.identity);
+    await h.identity.verifyEmail(tokenOf((await h.mail('auth.verify_email', email)).url));
+    await h.database.asSuperuser(`update auth.people set two_factor_enabled = true where id = $1`, [
+      principal.personId,
+    ]);
+    assert.equal(await codeOf(verify(await good({ email }))), 'account_link_refused');
+  });
+
+  it('leaves a stranger who claimed your address at an issuer outside once you have reset the password', async () => {
+    const email = address();
+    const claims = { sub: subject(), email, email_verified: false };
+    const stranger = await verify(await issuer.token(claims));
+    // You took the mail for one that you had asked for.
+    await h.identity.requestVerification(stranger);
+    await h.identity.verifyEmail(tokenOf((await h.mail('auth.verify_email', email)).url));
+    await h.identity.forgotPassword(email);
+    const token = tokenOf((await h.mail('auth.reset_password', email)).url);
+    await h.identity.resetPassword({ token, password: 'another good passphrase' });
+    assert.equal(await codeOf(verify(await issuer.token({ ...claims, iat: now() + 2 }))), 'account_link_refused');
+    const proven = await verify(await issuer.token({ ...claims, email_verified: true, iat: now() + 2 }));
+    assert.equal(proven.personId, stranger.personId);
+  });
+
   it('needs an address, and notices when the issuer proves it later', async () => {
     assert.equal(await codeOf(verify(await good({ email: undefined }))), 'outside_account_without_email');
     assert.equal(await codeOf(verify(await good({ email: 'a b\n@example.com' }))), 'outside_account_without_email');

@@ -1,19 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { totp } from '../../support/totp.ts';
 import { CLIENT, codeOf, enter, type Harness, openHarness, PASSWORD } from './harness.ts';
-
-/** RFC 6238 with SHA-1, six digits, 30 s: what an authenticator computes. */
-function totp(uri: string, stepsAhead = 0): string {
-  const secret = new URL(uri).searchParams.get('secret') ?? '';
-  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-  const bits = [...secret.replace(/=+$/, '')].map((c) => alphabet.indexOf(c).toString(2).padStart(5, '0')).join('');
-  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + stepsAhead));
-  const digest = createHmac('sha1', key).update(counter).digest();
-  const offset = (digest.at(-1) ?? 0) & 15;
-  return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, '0');
-}
 
 describe('identity: second factor', () => {
   let h: Harness;
@@ -52,6 +39,14 @@ describe('identity: second factor', () => {
     assert.equal((await h.identity.listSessions(principal, { limit: 10 })).length, 2);
     await challengeOf(email);
     assert.deepEqual(await h.audit(principal.personId, 2), ['people.register', 'second_factor.enable']);
+  });
+
+  it('forgets a login that waits for its code when the password is changed meanwhile', async () => {
+    const { email, principal, backupCodes } = await withSecondFactor();
+    const challenge = await challengeOf(email);
+    await h.identity.changePassword(principal, { currentPassword: PASSWORD, newPassword: 'another good passphrase' });
+    const late = h.identity.loginSecondFactor({ challenge, code: backupCodes[0] ?? '', client: CLIENT });
+    assert.equal(await codeOf(late), 'invalid_code');
   });
 
   it('logs in with the challenge and a code, or with the code at once', async () => {

@@ -53,15 +53,20 @@ const endOutsideTokens = statement(
   'identity.end_outside_tokens',
   `update auth.people set tokens_valid_after = clock_timestamp() where id = $1`,
 );
-const dropSecondFactor = statement('identity.drop_second_factor', `delete from auth.two_factors where person_id = $1`);
+const deleteSecondFactor = statement(
+  'identity.drop_second_factor',
+  `delete from auth.two_factors where person_id = $1`,
+);
 const clearSecondFactorFlag = statement(
   'identity.clear_second_factor_flag',
   `update auth.people set two_factor_enabled = false, updated_at = now() where id = $1 and two_factor_enabled`,
 );
-const dropOutsideAccounts = statement(
+const deleteOutsideAccounts = statement(
   'identity.drop_outside_accounts',
   `delete from auth.accounts where person_id = $1 and provider_id <> 'credential'`,
 );
+// Both kinds carry the person's id: links that set a password, and logins that wait for their second factor.
+const deleteOpenTokens = statement('identity.delete_open_tokens', `delete from auth.verifications where value = $1`);
 const hasPassword = statement<{ found: boolean }>(
   'identity.has_password',
   `select exists (select 1 from auth.accounts where person_id = $1 and provider_id = 'credential' and password is not null)
@@ -104,13 +109,18 @@ export async function refuseOutsideTokens(tx: Tx, id: string): Promise<void> {
   await tx.run(endOutsideTokens, [id]);
 }
 
-/** Removes what somebody who never proved the address may have set up: a second factor, and outside accounts. */
-export async function dropUnprovenAccess(tx: Tx, id: string): Promise<void> {
-  await Promise.all([
-    tx.run(dropSecondFactor, [id]),
-    tx.run(clearSecondFactorFlag, [id]),
-    tx.run(dropOutsideAccounts, [id]),
-  ]);
+export async function dropSecondFactor(tx: Tx, id: string): Promise<void> {
+  await Promise.all([tx.run(deleteSecondFactor, [id]), tx.run(clearSecondFactorFlag, [id])]);
+}
+
+/** Removes every way in through an outside issuer. */
+export async function dropOutsideAccounts(tx: Tx, id: string): Promise<void> {
+  await tx.run(deleteOutsideAccounts, [id]);
+}
+
+/** Makes worthless what was mailed or begun under the old password: links to set another, logins that wait for a code. */
+export async function dropOpenTokens(tx: Tx, id: string): Promise<void> {
+  await tx.run(deleteOpenTokens, [id]);
 }
 
 export async function withPassword(tx: Tx, id: string): Promise<boolean> {
