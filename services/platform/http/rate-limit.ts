@@ -26,6 +26,8 @@ export interface RateLimiter {
     rateClass: RateClass,
     who: { ip: string; principal?: string | undefined; tenantId?: string | undefined },
   ): Promise<void>;
+  /** A stranger's call does not count for the tenant: else strangers could use up what its members may do. */
+  giveBack(rateClass: RateClass, tenantId: string): Promise<void>;
   /** @throws KlarError rate_limited when this address sent too many bad credentials */
   checkCredentials(ip: string): Promise<void>;
   badCredential(ip: string): Promise<void>;
@@ -69,6 +71,7 @@ export function createRateLimiter(input: RateLimiterInput): RateLimiter {
         tenantId === undefined ? undefined : count(rateClass, 'tenant', tenantId, limit * input.tenantFactor),
       ]);
     },
+    giveBack: async (rateClass, tenantId) => storeOf(`${rateClass}:tenant`).decrement(tenantId),
     async checkCredentials(ip) {
       const seen = await bad.get(ipKeyGenerator(ip));
       if (seen === undefined || seen.totalHits < input.badCredentials) return;
@@ -113,7 +116,10 @@ function fallbackStore(name: string, redis: RedisLink): Store {
       }
       return memory.increment(key);
     },
-    decrement: (key) => memory.decrement(key),
+    async decrement(key) {
+      if (remote === undefined || !redis.ready()) return memory.decrement(key);
+      await remote.decrement(key).catch((error) => redis.failed(error));
+    },
     resetKey: (key) => memory.resetKey(key),
     shutdown: () => memory.shutdown(),
   };

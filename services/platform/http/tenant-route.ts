@@ -29,6 +29,7 @@ export async function runForTenant(p: PipelineInput, call: TenantCall): Promise<
       return await p.door.authorize(tx, principal, call.permission, route.mode);
     } catch (error) {
       if (typeof error === 'object' && error !== null) denied.add(error);
+      if (toKlarError(error).kind === 'not_found') void p.limiter.giveBack(route.rateClass, tenantId);
       throw error;
     }
   }

@@ -204,6 +204,22 @@ describe('callers of the app', () => {
         await limited.close();
       }
     });
+    it('are not used up for a school by those who do not belong to it', async () => {
+      const limited = await startTestApi(app.world, routes, { limits: { read: 2 } });
+      const as = (person: string) =>
+        app.call('/api/test/tenant', {
+          at: limited,
+          headers: { authorization: `Bearer ${person}`, 'klar-tenant': app.world.slug },
+        });
+      try {
+        // tenantFactor 10: forty strangers' calls would take what twenty of a member need.
+        const strangers = Array.from({ length: 40 }, (_, i) => `usr_0000000000007000800000000000${1000 + i}`);
+        for (const { status } of await Promise.all(strangers.map(as))) assert.ok(status === 404 || status === 429);
+        assert.equal((await as(await app.world.person())).status, 200);
+      } finally {
+        await limited.close();
+      }
+    });
     it('stop looking at credentials of an address that guesses', async () => {
       const limited = await startTestApi(app.world, routes, { badCredentials: 2 });
       const as = (token: string) =>
