@@ -52,8 +52,11 @@ export function createRateLimiter(input: RateLimiterInput): RateLimiter {
   }
 
   async function count(rateClass: RateClass, scope: string, key: string, limit: number): Promise<void> {
-    const { totalHits, resetTime } = await storeOf(`${rateClass}:${scope}`).increment(key);
+    const store = storeOf(`${rateClass}:${scope}`);
+    const { totalHits, resetTime } = await store.increment(key);
     if (totalHits <= limit) return;
+    // Nobody knows yet whether this caller belongs there: see giveBack.
+    if (scope === 'tenant') await store.decrement(key);
     refused.inc({ class: rateClass, scope });
     throw tooMany(resetTime);
   }
