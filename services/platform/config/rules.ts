@@ -18,7 +18,7 @@ export function isStrict(profile: string): boolean {
 }
 
 const ORIGIN_LISTS = ['AUTH_ORIGIN_ALLOWLIST', 'CORS_ALLOW_ORIGINS', 'PUBLIC_ORIGIN_ALLOWLIST'];
-const LOCALHOST = /^(localhost|.*\.localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f.*\])$/i;
+const LOCALHOST = /^(localhost|.*\.localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f.*\])\.?$/i;
 /** Values people leave in place: words of documentation, keyboards and repetition. */
 const DEFAULT_LOOKING = [
   /^(.)\1*$/,
@@ -54,6 +54,13 @@ function profileRules(facts: Facts): Problem[] {
       name: 'KLAR_FAILPOINT',
       problem: `kills the process on purpose, which ${profile} refuses`,
       mend: 'unset it: it is for crash tests',
+    });
+  }
+  if (((facts.get('TRUSTED_PROXIES') ?? []) as string[]).some((network) => network.endsWith('/0'))) {
+    out.push({
+      name: 'TRUSTED_PROXIES',
+      problem: `believes the X-Forwarded-For of everybody, which ${profile} refuses`,
+      mend: 'list the networks of the proxies alone',
     });
   }
   if (facts.process === 'all-in-one') {
@@ -162,10 +169,13 @@ function stripeRules(facts: Facts): Problem[] {
   const out: Problem[] = [];
   const strict = isStrict(facts.profile);
   const live = facts.get('BILLING_MODE') === 'production' || facts.profile === 'production';
-  if (facts.profile === 'production' && facts.get('BILLING_MODE') === 'test' && facts.isSet('BILLING_MODE')) {
+  // Left out it is `test`, too: whoever takes money would then expect test payments, and match no live one to its order.
+  const takesMoney = facts.get('BILLING_PROVIDER') === 'stripe' && /^(api|worker)$/.test(facts.process);
+  const mode = facts.isSet('BILLING_MODE') || takesMoney ? facts.get('BILLING_MODE') : undefined;
+  if (facts.profile === 'production' && mode === 'test') {
     out.push({
       name: 'BILLING_MODE',
-      problem: 'is test in production',
+      problem: facts.isSet('BILLING_MODE') ? 'is test in production' : 'is missing in production',
       mend: 'set BILLING_MODE=production, or KLAR_PROFILE=staging',
     });
   }

@@ -78,7 +78,8 @@ function readIfThere(file: string | undefined): string | undefined {
 /** What is wrong with a secret's text, without quoting it; undefined when nothing is. */
 export function check(row: SecretSetting, value: string): string | undefined {
   if (value.trim() === '') return 'is empty';
-  if (row.shape && !row.shape.pattern.test(value)) return `is not ${row.shape.says}`;
+  const { shape } = row;
+  if (shape && !(shape.pattern.test(value) && (shape.accepts?.(value) ?? true))) return `is not ${shape.says}`;
   return undefined;
 }
 

@@ -35,7 +35,7 @@ export type SecretSetting = {
   processes?: readonly ProcessName[] | undefined;
   requiredIn?: Requirement | undefined;
   /** What its value looks like; a file that does not is not taken, so that a half-written one never replaces a good one. */
-  shape?: { pattern: RegExp; says: string } | undefined;
+  shape?: { pattern: RegExp; says: string; accepts?: (value: string) => boolean } | undefined;
   /** Shortest value that staging and production take; 0 where the provider decides its length. */
   minLength: number;
   example?: string | undefined;
@@ -131,7 +131,8 @@ export function url<R extends Row<string> & { protocols: readonly string[] }>(ro
 export function origins<R extends Row<readonly string[]>>(row: R): Setting<Given<readonly string[], R>> {
   const parse = (list: string): Parsed<readonly string[]> => {
     const items = split(list);
-    const bad = items.filter((item) => item !== '*' && !(URL.canParse(item) && new URL(item).origin === item));
+    const isOrigin = (item: string) => !item.includes('*') && URL.canParse(item) && new URL(item).origin === item;
+    const bad = items.filter((item) => item !== '*' && !isOrigin(item));
     return bad.length === 0
       ? yes(items)
       : no(

@@ -1,10 +1,23 @@
+import { createPrivateKey } from 'node:crypto';
 import { flag, issuers, origins, type ProcessName, type SecretSetting, type Setting, secret, url } from './setting.ts';
 
 const API: readonly ProcessName[] = ['api', 'all-in-one'];
 const PEM = {
   pattern: /^-----BEGIN PRIVATE KEY-----[\s\S]+-----END PRIVATE KEY-----\s*$/,
-  says: 'a PKCS#8 PEM private key',
+  says: 'an Ed25519 private key in PKCS#8 PEM',
+  accepts: isEd25519,
 };
+/** What fits behind `Bearer` (RFC 6750) and is not taken for an API key. */
+const BEARER = { pattern: /^(?!klar_)[A-Za-z0-9._~+/-]+=*$/, says: 'made of letters, digits and ._~+/- alone' };
+
+/** Another key that is swapped in while the process runs must be left alone, not end the process at its first use. */
+function isEd25519(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'ed25519';
+  } catch {
+    return false;
+  }
+}
 
 /** Who may call, and with what identity. */
 export const ACCESS_SPEC = {
@@ -84,6 +97,7 @@ export const ACCESS_SPEC = {
     processes: API,
     requiredIn: 'strict',
     minLength: 32,
+    shape: BEARER,
     description: 'Bearer token of platform operators for /api/admin and /api/ops.',
   }),
 } as const satisfies Record<string, Setting<unknown> | SecretSetting>;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import {
   ConfigError,
@@ -199,6 +200,36 @@ describe('settings', () => {
       [],
     );
     assert.deepEqual(problemsOf({ ...production, STRIPE_API_BASE: 'http://localhost:3900' }), ['STRIPE_API_BASE']);
+  });
+
+  it('refuse production without BILLING_MODE=production where money is taken: live payments would match no order', () => {
+    const { BILLING_MODE: _, ...rest } = production;
+    assert.deepEqual(problemsOf(rest), ['BILLING_MODE']);
+    assert.ok(problemsOf(rest, 'worker').includes('BILLING_MODE'));
+    assert.deepEqual(problemsOf({ ...rest, STRIPE_SECRET_KEY: undefined, BILLING_PROVIDER: 'manual' }), []);
+  });
+
+  it('refuse an AUTH_JWT_KEY that cannot sign, and an ADMIN_TOKEN that nobody could send', () => {
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    for (const key of [String(rsa), '-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----']) {
+      assert.deepEqual(problemsOf({ ...good, AUTH_JWT_KEY: key }), ['AUTH_JWT_KEY']);
+    }
+    for (const token of ['two words of it', 'klar_looks_like_an_api_key', 'h\u00e9']) {
+      assert.deepEqual(problemsOf({ ...good, ADMIN_TOKEN: token }), ['ADMIN_TOKEN'], token);
+    }
+  });
+
+  it('refuse to believe everybody who sends X-Forwarded-For in production', () => {
+    assert.deepEqual(problemsOf({ ...production, TRUSTED_PROXIES: '10.0.0.0/8,0.0.0.0/0' }), ['TRUSTED_PROXIES']);
+    assert.deepEqual(problemsOf({ ...production, TRUSTED_PROXIES: '::/0' }), ['TRUSTED_PROXIES']);
+    assert.deepEqual(problemsOf({ ...production, TRUSTED_PROXIES: '10.0.0.0/8' }), []);
+  });
+
+  it('refuse a wildcard inside an origin: it matches no origin, and who wrote it believes it does', () => {
+    assert.deepEqual(problemsOf({ ...good, CORS_ALLOW_ORIGINS: 'https://*.example.com' }), ['CORS_ALLOW_ORIGINS']);
+    assert.deepEqual(problemsOf({ ...production, CORS_ALLOW_ORIGINS: 'http://localhost.:3000' }), [
+      'CORS_ALLOW_ORIGINS',
+    ]);
   });
 
   it('demand the provider secrets that each process needs in production', () => {

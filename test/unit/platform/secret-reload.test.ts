@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { inspectSettings, loadSettings, type SecretEvent, type Settings, SPEC } from '#platform/config/index.ts';
+import {
+  generateSecret,
+  inspectSettings,
+  loadSettings,
+  type SecretEvent,
+  type Settings,
+  SPEC,
+} from '#platform/config/index.ts';
 import { readSecretFiles } from '../../../services/platform/config/secret-files.ts';
 import { until } from '../../support/until.ts';
 
@@ -57,6 +65,20 @@ describe('secrets from files', () => {
     assert.deepEqual(values(settings), ['whsec_two', 'whsec_one']);
     assert.equal(settings[NAME]?.origin, 'file');
     assert.notEqual(settings[NAME]?.accepted()[0]?.generation, settings[NAME]?.accepted()[1]?.generation);
+  });
+
+  it('keep a signing key when another kind of key is put in its place, which would end every process at once', async () => {
+    const key = generateSecret('AUTH_JWT_KEY');
+    mkdirSync(path.join(root, 'AUTH_JWT_KEY'));
+    const file = path.join(root, 'AUTH_JWT_KEY', 'current');
+    writeFileSync(file, key);
+    const { settings } = inspectSettings('api', env());
+    watching = settings.meta.watch((event) => events.push(event));
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    writeFileSync(file, rsa);
+    const [event] = await until(() => (events.length > 0 ? events : undefined));
+    assert.deepEqual([event?.name, event?.change], ['AUTH_JWT_KEY', 'kept']);
+    assert.equal(settings.AUTH_JWT_KEY?.current(), key);
   });
 
   it('name the generation that a file beside them says', () => {
