@@ -88,6 +88,7 @@ export async function benchIngest(report: Report, short: boolean): Promise<Goal[
         name: `${prefix}: rows = acks, no duplicate`,
         met: exact,
         shown: `${rows} rows, ${keys} keys, ${result.acked} acks`,
+        endCheck: true,
       });
     };
 
