@@ -110,7 +110,7 @@ function observe({ pipeline: { log }, metrics }: AppInput): RequestHandler {
         route: record.route,
         method,
         // A known route's real path may hold a token (invitations); its name says enough.
-        ...(record.route === 'unmatched' ? { path: req.path.slice(0, 200) } : {}),
+        ...(record.route === 'unmatched' ? { path: loggedPath(req.path) } : {}),
         status,
         code: record.code,
         duration_ms: Math.round(duration * 10_000) / 10,
@@ -122,6 +122,11 @@ function observe({ pipeline: { log }, metrics }: AppInput): RequestHandler {
     });
     withLogContext({ request_id: requestId }, () => withServerSpan(req, res, next));
   };
+}
+
+/** A path that is no route may be one with a slash too much, or another method: what is as long as a token is left out. */
+function loggedPath(path: string): string {
+  return path.replace(/[A-Za-z0-9_-]{40,}/g, '...').slice(0, 200);
 }
 
 function securityHeaders(https: boolean): RequestHandler {

@@ -60,6 +60,8 @@ export function createPipeline(p: PipelineInput): (route: Route) => RequestHandl
 
 async function serve(p: PipelineInput, route: Route, req: Request, res: Response, signal: AbortSignal) {
   const ip = addressOf(req);
+  // A page must be able to read why its credentials were refused. Admin paths must look like no path at all.
+  if (route.access.kind !== 'platform') nameOrigin(p, route, req, res);
   const principal = await admit(p, route, req, ip);
   if (principal !== undefined) {
     const caller = p.door.nameOf(principal);
@@ -74,8 +76,11 @@ async function serve(p: PipelineInput, route: Route, req: Request, res: Response
   }
   await p.limiter.take(route.rateClass, { ip, tenantId, principal: principal && p.door.nameOf(principal) });
   const idempotencyKey = route.idempotent ? idempotencyKeyOf(req) : undefined;
-  const raw = await readRaw(p, route, req);
-  const valid = validate(route, raw);
+  const { raw, valid } = await readValid(p, route, req).catch(async (error) => {
+    // Nobody knows yet whether this caller belongs there: see giveBack.
+    if (tenantId !== undefined) await p.limiter.giveBack(route.rateClass, tenantId);
+    throw error;
+  });
   if (missing !== undefined) throw missing;
   const input: AnyInput = {
     ...valid,
@@ -162,15 +167,20 @@ async function authenticate(p: PipelineInput, req: Request, ip: string): Promise
 }
 
 function checkOrigin(p: PipelineInput, route: Route, req: Request, res: Response): void {
+  if (nameOrigin(p, route, req, res)) return;
+  throw route.access.kind === 'platform'
+    ? fail.notFound()
+    : fail.forbidden('origin_not_allowed', 'This origin may not call this API.');
+}
+
+/** Whether the origin, where there is one, may use the route; if so the answer names it. */
+function nameOrigin(p: PipelineInput, route: Route, req: Request, res: Response): boolean {
   res.setHeader('Vary', 'Origin');
   const origin = req.headers.origin;
-  if (origin === undefined) return;
-  if (!originAllowed(origin, originUseOf(route), p.origins)) {
-    throw route.access.kind === 'platform'
-      ? fail.notFound()
-      : fail.forbidden('origin_not_allowed', 'This origin may not call this API.');
-  }
+  if (origin === undefined) return true;
+  if (!originAllowed(origin, originUseOf(route), p.origins)) return false;
   for (const [name, value] of Object.entries(corsHeaders(origin))) res.setHeader(name, value);
+  return true;
 }
 
 export interface RawRequest {
@@ -188,6 +198,11 @@ async function readRaw(p: PipelineInput, route: Route, req: Request): Promise<Ra
     }
   }
   return { params: { ...req.params }, query: { ...req.query }, body };
+}
+
+async function readValid(p: PipelineInput, route: Route, req: Request) {
+  const raw = await readRaw(p, route, req);
+  return { raw, valid: validate(route, raw) };
 }
 
 function validate(route: Route, raw: RawRequest): { params: unknown; query: unknown; body: unknown } {

@@ -67,12 +67,11 @@ export function createRateLimiter(input: RateLimiterInput): RateLimiter {
   return {
     async take(rateClass, { ip, principal, tenantId }) {
       const limit = input.limits[rateClass];
-      await Promise.all([
-        principal === undefined
-          ? count(rateClass, 'address', ipKeyGenerator(ip), limit)
-          : count(rateClass, 'caller', `${tenantId ?? ''}:${principal}`, limit),
-        tenantId === undefined ? undefined : count(rateClass, 'tenant', tenantId, limit * input.tenantFactor),
-      ]);
+      // The caller first: what they send beyond their own limit must not use up the school's. And in every school the
+      // same limit, or naming another one would be a fresh start.
+      if (principal === undefined) await count(rateClass, 'address', ipKeyGenerator(ip), limit);
+      else await count(rateClass, 'caller', principal, limit);
+      if (tenantId !== undefined) await count(rateClass, 'tenant', tenantId, limit * input.tenantFactor);
     },
     giveBack: async (rateClass, tenantId) => storeOf(`${rateClass}:tenant`).decrement(tenantId),
     async checkCredentials(ip) {

@@ -34,6 +34,14 @@ describe('answers of the app', () => {
       assert.ok(JSON.stringify(line).includes('duplicate key value'));
     });
 
+    it('leave no token of a path in the log, when the path is not quite a route either', async () => {
+      const token = 'SeCrEtToKeNoFaNiNvItAtIoN0123456789abcdefghi';
+      const id = 'crs_019a2b3c4d5e7000800000000000abcd';
+      const { json } = await app.call(`/api/invitations/${token}/accept/${id}`);
+      const line = await until(() => app.api.logs.find((l) => l.request_id === json.request_id));
+      assert.equal(line?.path, `/api/invitations/.../accept/${id}`);
+    });
+
     it('name each wrong field by its path', async () => {
       const { status, json } = await app.call('/api/test/echo', {
         method: 'POST',

@@ -68,6 +68,15 @@ describe('callers of the app', () => {
         403,
       );
     });
+    it('let in are told so with a refusal, too: else a page could not read that its token has expired', async () => {
+      const origin = 'https://app.example.com';
+      for (const headers of [{ origin }, { origin, authorization: 'Bearer wrong' }]) {
+        const answer = await app.call('/api/test/tenant', { headers });
+        assert.deepEqual([answer.status, answer.headers.get('access-control-allow-origin')], [401, origin]);
+      }
+      const evil = await app.call('/api/test/tenant', { headers: { origin: 'https://evil.example' } });
+      assert.deepEqual([evil.status, evil.headers.get('access-control-allow-origin')], [401, null]);
+    });
     it('localhost and null are let in by their settings only', async () => {
       const lenient = await startTestApi(app.world, routes, { origins: { allowLocalhost: true, allowNull: true } });
       try {
@@ -197,8 +206,8 @@ describe('callers of the app', () => {
         assert.deepEqual([await as(first), await as(first), await as(first), await as(second)], [200, 200, 429, 200]);
         const statuses = [];
         for (let i = 0; i < 11; i++) statuses.push(await as(await app.world.person()));
-        // tenantFactor 10: the tenant may 20 times; four of them are used, refused ones count, too.
-        for (let i = 0; i < 6; i++) statuses.push(await as(await app.world.person()));
+        // tenantFactor 10: the tenant may 20 times; three of them are used, as what a caller's limit refused counts not.
+        for (let i = 0; i < 7; i++) statuses.push(await as(await app.world.person()));
         assert.equal(statuses.at(-1), 429);
       } finally {
         await limited.close();
@@ -216,6 +225,45 @@ describe('callers of the app', () => {
         const strangers = Array.from({ length: 40 }, (_, i) => `usr_0000000000007000800000000000${1000 + i}`);
         for (const { status } of await Promise.all(strangers.map(as))) assert.ok(status === 404 || status === 429);
         assert.equal((await as(await app.world.person())).status, 200);
+      } finally {
+        await limited.close();
+      }
+    });
+    it('of one caller end before those of the school, whoever it is and whatever they send', async () => {
+      const limited = await startTestApi(app.world, routes, { limits: { read: 2 } });
+      const as = async (person: string, path = '/api/test/tenant') =>
+        (
+          await app.call(path, {
+            at: limited,
+            headers: { authorization: `Bearer ${person}`, 'klar-tenant': app.world.slug },
+          })
+        ).status;
+      try {
+        const member = await app.world.person();
+        const stranger = 'usr_00000000000070008000000000000003';
+        for (let i = 0; i < 20; i++) await Promise.all([as(member), as(stranger)]);
+        const malformed = Array.from({ length: 20 }, (_, i) => `usr_0000000000007000800000000000${2000 + i}`);
+        for (const person of malformed) assert.equal(await as(person, '/api/test/tenant?unknown=1'), 400);
+        assert.equal(await as(await app.world.person()), 200);
+      } finally {
+        await limited.close();
+      }
+    });
+    it('of a caller are the same ones in every school', async () => {
+      const limited = await startTestApi(app.world, routes, { limits: { read: 2 } });
+      const as = async (person: string, slug: string) =>
+        (
+          await app.call('/api/test/tenant', {
+            at: limited,
+            headers: { authorization: `Bearer ${person}`, 'klar-tenant': slug },
+          })
+        ).status;
+      try {
+        const member = await app.world.person();
+        assert.deepEqual(
+          [await as(member, 'unknown'), await as(member, 'other'), await as(member, app.world.slug)],
+          [404, 404, 429],
+        );
       } finally {
         await limited.close();
       }
