@@ -6,22 +6,36 @@ export type ApiAnswer<T = Record<string, unknown>> = { status: number; body: T; 
 /** What a call may carry besides its body. */
 export type CallOptions = { body?: unknown; headers?: Record<string, string> };
 
+/** Sees every answer, e.g. to compare it with what is documented; what it throws fails the call. */
+export type Watch = (
+  call: { method: string; path: string },
+  answer: { status: number; headers: Headers; text: string },
+) => void;
+
 /** A caller of the public API over HTTP, as some person in some school. */
 export class ApiClient {
   readonly #base: string;
   readonly #headers: Record<string, string>;
-  constructor(base: string, headers: Record<string, string> = {}) {
+  readonly #watch: Watch | undefined;
+  constructor(base: string, headers: Record<string, string> = {}, watch?: Watch) {
     this.#base = base.replace(/\/$/, '');
     this.#headers = headers;
+    this.#watch = watch;
+  }
+
+  /** What it sends with every call. */
+  headers(): Record<string, string> {
+    return { ...this.#headers };
   }
 
   /** The same caller with another token or tenant. */
   with(credentials: { token?: string; tenant?: string }): ApiClient {
-    return new ApiClient(this.#base, {
+    const headers = {
       ...this.#headers,
       ...(credentials.token ? { authorization: `Bearer ${credentials.token}` } : {}),
       ...(credentials.tenant ? { 'klar-tenant': credentials.tenant } : {}),
-    });
+    };
+    return new ApiClient(this.#base, headers, this.#watch);
   }
 
   async call<T = Record<string, unknown>>(
@@ -40,6 +54,7 @@ export class ApiClient {
       signal: AbortSignal.timeout(30_000),
     });
     const text = await response.text();
+    this.#watch?.({ method, path }, { status: response.status, headers: response.headers, text });
     return { status: response.status, body: (text ? JSON.parse(text) : {}) as T, headers: response.headers };
   }
 

@@ -92,17 +92,42 @@ const PARAMETERS = {
 };
 
 const HEADERS = {
-  XRequestId: { description: 'Id of this request, as in logs and problems.', schema: { type: 'string' } },
-  RetryAfter: { description: 'Seconds to wait.', schema: { type: 'integer', minimum: 1 } },
+  XRequestId: {
+    description: 'Id of this request, as in logs and problems.',
+    required: true,
+    schema: { type: 'string' },
+  },
+  RetryAfter: { description: 'Seconds to wait.', required: true, schema: { type: 'integer', minimum: 1 } },
+  MayRetryAfter: {
+    description: 'Seconds to wait, where waiting helps.',
+    required: false,
+    schema: { type: 'integer', minimum: 1 },
+  },
+  WwwAuthenticate: {
+    description: 'How to authenticate.',
+    required: true,
+    schema: { type: 'string', pattern: '^Bearer\\b' },
+  },
+};
+
+/** Headers that a problem has beside the request's id. */
+const PROBLEM_HEADERS: Record<number, Record<string, keyof typeof HEADERS>> = {
+  401: { 'WWW-Authenticate': 'WwwAuthenticate' },
+  409: { 'Retry-After': 'MayRetryAfter' },
+  429: { 'Retry-After': 'RetryAfter' },
+  503: { 'Retry-After': 'RetryAfter' },
 };
 
 const REQUEST_ID_HEADER = { 'X-Request-Id': { $ref: '#/components/headers/XRequestId' } };
 
 function problemResponse(status: number): Json {
-  const waits = status === 429 || status === 503 || status === 409;
+  const more = Object.entries(PROBLEM_HEADERS[status] ?? {});
   return {
     description: STATUS_TEXT[status],
-    headers: { ...REQUEST_ID_HEADER, ...(waits ? { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } } : {}) },
+    headers: {
+      ...REQUEST_ID_HEADER,
+      ...Object.fromEntries(more.map(([name, header]) => [name, { $ref: `#/components/headers/${header}` }])),
+    },
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
   };
 }
