@@ -128,6 +128,9 @@ async function discover(entry: OutsideIssuer): Promise<string> {
     .looseObject({ issuer: z.string(), jwks_uri: z.url({ protocol: /^https?$/ }) })
     .parse(await response.json());
   if (document.issuer !== entry.issuer) throw new Error(`${address} speaks for ${document.issuer}`);
+  // Keys fetched in the clear are whoever's keys the network wants them to be; settings refuse them only where they see them.
+  if (entry.issuer.startsWith('https:') && !document.jwks_uri.startsWith('https:'))
+    throw new Error(`${address} names keys that are not on https`);
   return document.jwks_uri;
 }
 

@@ -133,6 +133,24 @@ describe('identity: outside issuers', () => {
     }
   });
 
+  it('fetches no keys in the clear for an issuer that is spoken to over https', async () => {
+    const asked: string[] = [];
+    const { fetch } = globalThis;
+    globalThis.fetch = async (address) => {
+      asked.push(String(address));
+      return Response.json({ issuer: 'https://id.example.com', jwks_uri: 'http://id.example.com/keys', keys: [] });
+    };
+    try {
+      const entry = { issuer: 'https://id.example.com', audience: 'klar', algorithms: ['ES256'] };
+      const issuers = createOutsideIssuers([entry], systemClock);
+      const token = await issuer.token({ iss: entry.issuer });
+      assert.equal(await codeOf(issuers.verify(token)), 'issuer_unavailable');
+    } finally {
+      globalThis.fetch = fetch;
+    }
+    assert.deepEqual(asked, ['https://id.example.com/.well-known/openid-configuration']);
+  });
+
   it('says 503 and not 401 when the keys of the issuer cannot be fetched', async () => {
     const other = await startFakeIssuer();
     other.fail(true);
