@@ -97,6 +97,7 @@ async function measure(
     connectionString: database.url('klar_api'),
     max: CONNECTIONS,
     application_name: 'bench',
+    idleTimeoutMillis: 0, // while the others run, none of its connections may go
     ...{ pipeline: true },
   });
   try {
