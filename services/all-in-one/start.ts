@@ -1,6 +1,6 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { startAdminServer } from '#platform/admin/index.ts';
+import { startAdminServer, versionOf } from '#platform/admin/index.ts';
 import { ensureSecret, loadSettings, type Settings } from '#platform/config/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import { listen } from '#platform/http/listener.ts';
@@ -110,11 +110,7 @@ async function start(
       return { ok, ...(failing ? { detail: `${failing[0]}: ${failing[1].detail ?? 'failed'}` } : {}) };
     });
   }
-  const version = () => ({
-    image: settings.KLAR_IMAGE_DIGEST ?? null,
-    commit: settings.KLAR_COMMIT ?? null,
-    secrets: Object.fromEntries(settings.meta.secrets.map((secret) => [secret.name, secret.generation()])),
-  });
+  const version = () => versionOf(settings);
   const admin = await startAdminServer({ port: adminPort, metrics, readiness: lifecycle.readiness, version, log });
   undo.push(() => admin.close());
 

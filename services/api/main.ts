@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http';
 import { createIdentity } from '#domain/identity/index.ts';
 import { createPayments, createStripeGateway } from '#domain/payments/index.ts';
 import { createTenancy } from '#domain/tenancy/index.ts';
-import { startAdminServer } from '#platform/admin/index.ts';
+import { startAdminServer, versionOf } from '#platform/admin/index.ts';
 import { type Clock, systemClock } from '#platform/clock/index.ts';
 import { loadSettings, needSecret, type Secret, type Settings } from '#platform/config/index.ts';
 import { createDb, type Db, databaseReadiness, type GroupRole } from '#platform/db/index.ts';
@@ -90,11 +90,7 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
           port: settings.ADMIN_PORT,
           metrics,
           readiness: lifecycle.readiness,
-          version: () => ({
-            image: settings.KLAR_IMAGE_DIGEST ?? null,
-            commit: settings.KLAR_COMMIT ?? null,
-            secrets: Object.fromEntries(settings.meta.secrets.map((secret) => [secret.name, secret.generation()])),
-          }),
+          version: () => versionOf(settings),
           log,
         });
   lifecycle.onStop('ready', 'http', () => server?.drain());

@@ -1,5 +1,5 @@
 import { createInbox } from '#domain/webhooks/index.ts';
-import { startAdminServer } from '#platform/admin/index.ts';
+import { startAdminServer, versionOf } from '#platform/admin/index.ts';
 import { type Clock, systemClock } from '#platform/clock/index.ts';
 import { loadSettings, needSecret, type Secret, type Settings } from '#platform/config/index.ts';
 import { createDb, databaseReadiness } from '#platform/db/index.ts';
@@ -85,11 +85,7 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
           port: settings.ADMIN_PORT,
           metrics,
           readiness: lifecycle.readiness,
-          version: () => ({
-            image: settings.KLAR_IMAGE_DIGEST ?? null,
-            commit: settings.KLAR_COMMIT ?? null,
-            secrets: Object.fromEntries(settings.meta.secrets.map((secret) => [secret.name, secret.generation()])),
-          }),
+          version: () => versionOf(settings),
           log,
         });
   lifecycle.onStop('work', 'inbox', () => inboxLoop.stop());

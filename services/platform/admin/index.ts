@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { Settings } from '#platform/config/index.ts';
 import { createServer } from '#platform/http/node-http.ts';
 import type { Readiness } from '#platform/lifecycle/index.ts';
 import type { Logger } from '#platform/log/index.ts';
@@ -66,3 +67,10 @@ export async function startAdminServer(input: AdminInput): Promise<{ port: numbe
 function json(status: number, body: unknown): { status: number; type: string; body: string } {
   return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(body)}\n` };
 }
+
+/** What `/versionz` says of a process: image, commit and the generation of each secret it holds; never a value. */
+export const versionOf = (settings: Settings): object => ({
+  image: settings.KLAR_IMAGE_DIGEST ?? null,
+  commit: settings.KLAR_COMMIT ?? null,
+  secrets: Object.fromEntries(settings.meta.secrets.map((secret) => [secret.name, secret.generation()])),
+});
