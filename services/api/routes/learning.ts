@@ -128,7 +128,7 @@ function courseRoutes(): Route[] {
       handle: async ({ tx, body, actor }) => {
         const { price, ...rest } = body;
         const course = await createCourse(tx, { ...rest, actor });
-        if (price !== undefined) await setPrice(tx, { kind: 'course', itemId: course.id, price });
+        if (price !== undefined) await setPrice(tx, { kind: 'course', itemId: course.id, price, actor });
         return { status: 201, body: courseView(course, price) };
       },
     }),
@@ -166,7 +166,7 @@ function courseRoutes(): Route[] {
       handle: async ({ tx, params, body, actor }) => {
         const { price, ...patch } = body;
         const course = await updateCourse(tx, { id: params.id, ...patch, actor });
-        if (price !== undefined) await setPrice(tx, { kind: 'course', itemId: course.id, price });
+        if (price !== undefined) await setPrice(tx, { kind: 'course', itemId: course.id, price, actor });
         const prices = await pricesOf(tx, 'course', [course.id]);
         return { status: 200, body: courseView(course, prices.get(course.id)) };
       },

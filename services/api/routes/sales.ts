@@ -93,7 +93,7 @@ function serviceRoutes(): Route[] {
       handle: async ({ tx, body, actor }) => {
         const { price, duration_minutes: durationMinutes, ...rest } = body;
         const service = await createService(tx, { ...rest, durationMinutes, actor });
-        if (price !== undefined) await setPrice(tx, { kind: 'service', itemId: service.id, price });
+        if (price !== undefined) await setPrice(tx, { kind: 'service', itemId: service.id, price, actor });
         return { status: 201, body: serviceView(service, price) };
       },
     }),
@@ -132,7 +132,7 @@ function serviceRoutes(): Route[] {
       handle: async ({ tx, params, body, actor }) => {
         const { price, duration_minutes: durationMinutes, ...patch } = body;
         const service = await updateService(tx, { id: params.id, ...patch, durationMinutes, actor });
-        if (price !== undefined) await setPrice(tx, { kind: 'service', itemId: service.id, price });
+        if (price !== undefined) await setPrice(tx, { kind: 'service', itemId: service.id, price, actor });
         const prices = await pricesOf(tx, 'service', [service.id]);
         return { status: 200, body: serviceView(service, prices.get(service.id)) };
       },

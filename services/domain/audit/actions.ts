@@ -48,6 +48,7 @@ export const AUDIT_ACTIONS = {
 
   'services.create': 'A bookable service was made.',
   'services.update': 'A bookable service was changed.',
+  'prices.set': 'What an item costs was changed, or it was taken off sale.',
   'orders.place': 'An order was placed.',
   'orders.pay': 'An order became paid.',
   'orders.fulfil': 'What an order bought was handed over.',

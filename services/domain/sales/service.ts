@@ -66,9 +66,12 @@ export function listServices(
  */
 export async function setPrice(
   tx: TenantTx,
-  input: { kind: ItemKind; itemId: string; price: Money | null },
+  input: { kind: ItemKind; itemId: string; price: Money | null; actor: Actor },
 ): Promise<void> {
-  await store.replacePrice(tx, input);
+  const { kind, itemId, price, actor } = input;
+  await store.replacePrice(tx, { kind, itemId, price });
+  const details = { amount: price?.amount ?? null, currency: price?.currency ?? null };
+  await append(tx, { action: 'prices.set', actor, object: { type: kind, id: itemId }, details });
 }
 
 /** Active prices by item id; items without one are absent. */

@@ -49,14 +49,14 @@ export async function makeObject(
     inSchool(async (tx) => {
       const { id } = await createCourse(tx, { title: text, description: text, status, actor });
       const lesson = await addLesson(tx, { courseId: id, title: text, content: text, actor });
-      await setPrice(tx, { kind: 'course', itemId: id, price: PRICE });
+      await setPrice(tx, { kind: 'course', itemId: id, price: PRICE, actor });
       if (enroll) await enrollByAdmin(tx, { courseId: id, personId: caller.personId, actor });
       return { id, lesson: lesson.id };
     });
   const service = (status: 'draft' | 'published') =>
     inSchool(async (tx) => {
       const { id } = await createService(tx, { title: text, durationMinutes: 60, status, actor });
-      await setPrice(tx, { kind: 'service', itemId: id, price: PRICE });
+      await setPrice(tx, { kind: 'service', itemId: id, price: PRICE, actor });
       return id;
     });
   const order = async (buyer: PersonPrincipal) =>

@@ -86,7 +86,7 @@ export async function createRig(gateway: Gateway, options: { waitMs?: number } =
         const actor = actorOf(school.owner);
         const course = await createCourse(tx, { title: 'Swedish\nfor the curious', status, actor });
         await addLesson(tx, { courseId: course.id, title: 'Hej!', actor });
-        if (price !== null) await setPrice(tx, { kind: 'course', itemId: course.id, price });
+        if (price !== null) await setPrice(tx, { kind: 'course', itemId: course.id, price, actor });
         return course;
       }),
     order: (school, student, courseId) =>

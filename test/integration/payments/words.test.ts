@@ -20,7 +20,7 @@ describe('what is told to the provider', () => {
     const order = await rig.api.withTenantTx(school.id, async (tx) => {
       const actor = actorOf(student);
       const course = await createCourse(tx, { title, status: 'published', actor });
-      await setPrice(tx, { kind: 'course', itemId: course.id, price: { amount: 4900, currency: 'USD' } });
+      await setPrice(tx, { kind: 'course', itemId: course.id, price: { amount: 4900, currency: 'USD' }, actor });
       const buyer = { personId: student.personId, email, name: '' };
       return placeOrder(tx, { buyer, lines: [{ kind: 'course', id: course.id, quantity: 1 }], actor });
     });

@@ -43,13 +43,13 @@ describe('services, prices, orders', () => {
   const course = (price: Money | null = usd(4900), status: 'draft' | 'published' = 'published', where = school) =>
     within(async (tx) => {
       const made = await createCourse(tx, { title: 'A course', status, actor });
-      if (price !== null) await setPrice(tx, { kind: 'course', itemId: made.id, price });
+      if (price !== null) await setPrice(tx, { kind: 'course', itemId: made.id, price, actor });
       return made.id;
     }, where);
   const service = (price: Money | null = usd(2500), status: 'draft' | 'published' = 'published') =>
     within(async (tx) => {
       const made = await createService(tx, { title: 'An hour', durationMinutes: 60, status, actor });
-      if (price !== null) await setPrice(tx, { kind: 'service', itemId: made.id, price });
+      if (price !== null) await setPrice(tx, { kind: 'service', itemId: made.id, price, actor });
       return made.id;
     });
   const order = (lines: readonly LineRequest[], who = student, where = school) =>
@@ -64,7 +64,7 @@ describe('services, prices, orders', () => {
     const placed = await order([courseLine(id), { kind: 'service', id: hour, quantity: 2 }]);
     assert.equal(placed.status, 'pending');
     assert.deepEqual(placed.total, usd(9900));
-    await within((tx) => setPrice(tx, { kind: 'course', itemId: id, price: usd(100) }));
+    await within((tx) => setPrice(tx, { kind: 'course', itemId: id, price: usd(100), actor }));
     const again = await within((tx) => getOrder(tx, { orderId: placed.id, personId: student.personId }));
     assert.deepEqual(again, placed);
     assert.deepEqual((await order([courseLine(id)])).total, usd(100));
@@ -100,9 +100,28 @@ describe('services, prices, orders', () => {
     );
   });
 
+  it('audits every price: what an item cost, since when, and who said so', async () => {
+    const id = await course();
+    await within((tx) => setPrice(tx, { kind: 'course', itemId: id, price: usd(1), actor }));
+    await within((tx) => setPrice(tx, { kind: 'course', itemId: id, price: null, actor }));
+    const audited = await database.asSuperuser(
+      `select actor_id, details->'amount' as amount, details->>'currency' as currency from app.audit_pending
+       where action = 'prices.set' and object_id = $1 order by id`,
+      [id],
+    );
+    assert.deepEqual(
+      audited.map((row) => [row.actor_id, row.amount, row.currency]),
+      [
+        [actor.id, 4900, 'USD'],
+        [actor.id, 1, 'USD'],
+        [actor.id, null, null],
+      ],
+    );
+  });
+
   it('stops selling what was taken off sale or back to draft', async () => {
     const [a, b] = [await course(), await course()];
-    await within((tx) => setPrice(tx, { kind: 'course', itemId: a, price: null }));
+    await within((tx) => setPrice(tx, { kind: 'course', itemId: a, price: null, actor }));
     await within((tx) => updateCourse(tx, { id: b, status: 'draft', actor }));
     for (const id of [a, b]) await assert.rejects(order([courseLine(id)]), refusal('item_not_available'));
   });
