@@ -85,7 +85,8 @@ export function observe(session: SessionLike, account: string, paidBy?: Stripe.P
   const named = typeof session.payment_intent === 'object' ? session.payment_intent : null;
   const intent = paidBy ?? named;
   const charge = typeof intent?.latest_charge === 'object' ? intent.latest_charge : null;
-  const stripeCurrency = session.currency ?? '';
+  // The payment's own: the same number in another currency is other money.
+  const stripeCurrency = intent?.currency ?? session.currency ?? '';
   const ours = (amount: number | null | undefined) =>
     fromStripe({ amount: amount ?? 0, currency: stripeCurrency })?.amount;
   const money = moneyPhase(session, intent);
