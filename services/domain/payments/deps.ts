@@ -2,6 +2,7 @@ import type { Db, TenantTx } from '#platform/db/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 import type { Gateway } from './gateway.ts';
+import { INCIDENT_KINDS } from './store/incidents.ts';
 
 /** What the module needs from its process: the api's pool there, the worker's here. */
 export interface PaymentsDeps {
@@ -38,6 +39,8 @@ export function createContext(deps: PaymentsDeps): Context {
     'state',
   ]);
   const incidents = metrics.counter('klar_payments_incidents_total', 'Facts that a person must look at', ['kind']);
+  // A series that begins at 1 has no increase for an alert to see.
+  for (const kind of INCIDENT_KINDS) incidents.inc({ kind }, 0);
   const refunds = metrics.counter('klar_payments_refunds_total', 'Refunds by outcome', ['outcome']);
   return {
     ...deps,

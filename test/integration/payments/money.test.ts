@@ -52,6 +52,13 @@ describe('money that arrives', () => {
     });
   }
 
+  it('has its alert counters at zero before anything happens: an increase from nothing is seen by nobody', async () => {
+    const { metrics } = rig;
+    const values = (await metrics.registry.getSingleMetric('klar_payments_incidents_total')?.get())?.values ?? [];
+    const kinds = values.map(({ labels }) => labels.kind);
+    assert.deepEqual(kinds.sort(), ['already_had', 'duplicate_money', 'mismatch', 'refund_failed']);
+  });
+
   it('by an event of the other mode is listed, and decides nothing', async () => {
     const purchase = await rig.purchase();
     const { sessionId } = await rig.session(purchase);

@@ -1,7 +1,8 @@
 import { statement, type TenantTx } from '#platform/db/index.ts';
 
 /** Kinds of facts a person has to look at. */
-export type IncidentKind = 'mismatch' | 'duplicate_money' | 'already_had' | 'refund_failed';
+export const INCIDENT_KINDS = ['mismatch', 'duplicate_money', 'already_had', 'refund_failed'] as const;
+export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
 export interface IncidentRow {
   readonly id: string;
