@@ -48,7 +48,9 @@ export function observeReceived(row: UnroutedRow, table: HandlerTable): Received
   if (!handler) return aside('ignored', null);
   let ids: readonly unknown[];
   try {
-    ids = handler.objectIds(JSON.parse(row.raw.toString('utf8')));
+    const found: unknown = handler.objectIds(JSON.parse(row.raw.toString('utf8')));
+    // A path through a payload of another shape than the handler expects ends in undefined rather than in a throw.
+    ids = Array.isArray(found) ? found : [];
   } catch (error) {
     return aside('dead', `unreadable payload (${(error as Error).name})`);
   }

@@ -67,6 +67,12 @@ describe('routing an event', () => {
     );
   });
 
+  it('sets an event aside whose payload leads the extractor nowhere', () => {
+    const wild = new HandlerTable([handler((payload) => (payload as { a: { b: string[] } }).a.b)]);
+    const received = observeReceived(row(null, { raw: Buffer.from('{"a":""}') }), wild);
+    assert.equal(received.verdict?.state, 'unmatched');
+  });
+
   it('refuses two handlers for one type', () => {
     assert.throws(() => new HandlerTable([handler(() => []), handler(() => [])]), /two handlers/);
   });
