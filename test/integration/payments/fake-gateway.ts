@@ -29,6 +29,10 @@ export interface FakeGateway extends Gateway {
   /** Calls that create a session, that were under way at the same time, at most. */
   mostAtOnce: () => number;
   fault(fault: Fault): void;
+  /** From now on everything answers. */
+  noFaults(): void;
+  /** The next such call never returns: its caller died around it. */
+  deathIn(operation: 'createSession' | 'expireSession', applied: boolean): { happened(): boolean; cancel(): void };
   /** Waits inside every creating call, as a network does. */
   slow(until: Promise<unknown>): void;
   pay(sessionId: string, overrides?: Partial<Observation>): void;
@@ -107,7 +111,7 @@ export function fakeGateway({ livemode = false, now = () => new Date() } = {}): 
     session.observation = { ...session.observation, ...overrides };
   }
 
-  return {
+  const gateway: FakeGateway = {
     provider: 'stripe',
     account: '',
     livemode,
@@ -115,6 +119,23 @@ export function fakeGateway({ livemode = false, now = () => new Date() } = {}): 
     calls,
     mostAtOnce: () => most,
     fault: (fault) => void faults.push({ times: 1, ...fault }),
+    noFaults: () => void faults.splice(0),
+    deathIn: (operation, applied) => {
+      const real = gateway[operation];
+      let died = false;
+      gateway[operation] = async (input: never) => {
+        gateway[operation] = real as never;
+        died = true;
+        if (applied) await real(input);
+        return new Promise<never>(() => {});
+      };
+      return {
+        happened: () => died,
+        cancel: () => {
+          gateway[operation] = real as never;
+        },
+      };
+    },
     slow: (until) => {
       waiting = until;
     },
@@ -220,4 +241,5 @@ export function fakeGateway({ livemode = false, now = () => new Date() } = {}): 
         return refund;
       }),
   };
+  return gateway;
 }
