@@ -1097,7 +1097,7 @@ begin
     execute $q$
       select
         count(*) filter (where j.state = 'failed' and j.completed_on > now() - interval '1 hour'),
-        count(*) filter (where j.state in ('created', 'retry', 'active')),
+        count(*) filter (where j.state in ('retry', 'active') or (j.state = 'created' and j.start_after <= now())),
         count(*) filter (where j.state = 'failed')
       from pgboss.job j
       where j.state in ('created', 'retry', 'active', 'failed')

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { resolveAttemptQueue } from '#domain/payments/index.ts';
 import { PermanentEventError } from '#domain/webhooks/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { newId } from '#platform/ids/index.ts';
+import { send } from '#platform/queue/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { countingHandler, createRig, NEVER } from './rig.ts';
 
@@ -353,6 +355,19 @@ describe('the inbox', () => {
     );
     assert.equal(status?.inbox_depth, '2');
     assert.ok((status?.inbox_oldest_ready_s ?? 0) >= 90);
+  });
+
+  it('counts jobs whose time has come, not those for tomorrow', async () => {
+    const db = database.db('klar_api');
+    const depth = async () =>
+      (await database.asSuperuser<{ queue_depth: string }>('select queue_depth from ops.status_numbers()'))[0];
+    const before = Number((await depth())?.queue_depth);
+    const payload = { tenant_id: 'ten_x', order_id: 'ord_x', attempt_id: 'att_x' };
+    const tomorrow = new Date(Date.now() + 24 * 60 * 60 * 1000);
+    await db.withTx((tx) => send(tx, resolveAttemptQueue, payload, { startAfter: tomorrow }));
+    assert.equal(Number((await depth())?.queue_depth), before);
+    await db.withTx((tx) => send(tx, resolveAttemptQueue, payload));
+    assert.equal(Number((await depth())?.queue_depth), before + 1);
   });
 });
 
