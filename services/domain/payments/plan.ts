@@ -62,7 +62,11 @@ export function nextLook(
   { state, expires_at }: Pick<OpenAttempt, 'state' | 'expires_at'>,
   now: Date,
 ): Date | undefined {
-  if (state === 'open') return new Date(Math.max(expires_at?.getTime() ?? 0, now.getTime()) + EVENT_LATE_MS);
+  if (state === 'open') {
+    const end = expires_at?.getTime() ?? now.getTime();
+    // Doubled: a provider that never ends its sessions is not asked every ten minutes for ever.
+    return new Date(Math.max(end, now.getTime()) + Math.max(EVENT_LATE_MS, now.getTime() - end));
+  }
   // For as long as the provider says that it is on its way.
   return state === 'pending' ? new Date(now.getTime() + LOOK_EVERY_MS) : undefined;
 }

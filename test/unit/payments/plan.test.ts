@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import {
+  isSilent,
+  isUnfinished,
   MIN_SESSION_LEFT_MS,
+  nextLook,
   type OpenAttempt,
   planCheckout,
   REPEAT_WINDOW_MS,
 } from '../../../services/domain/payments/plan.ts';
+import { ATTEMPT_STATES } from '../../../services/domain/payments/state.ts';
 
 const now = new Date('2026-05-01T12:00:00Z');
 const ago = (ms: number) => new Date(now.getTime() - ms);
@@ -52,5 +56,33 @@ describe('the next step of a checkout', () => {
   it('refuses while money is on its way or under review', () => {
     assert.equal(step(open({ state: 'pending' })), 'pending');
     assert.equal(step(open({ state: 'held', leased: true })), 'held');
+  });
+});
+
+describe('a look without an event', () => {
+  const at = (minutes: number) => new Date(now.getTime() + minutes * 60_000);
+  const look = (minutes: number) => nextLook({ state: 'open', expires_at: now }, at(minutes));
+
+  it('comes after the end of a session and what its event may take, and ever more rarely after that', () => {
+    for (const [asked, next] of [
+      [-60, 10],
+      [0, 10],
+      [10, 20],
+      [20, 40],
+      [40, 80],
+    ] as const) {
+      assert.deepEqual(look(asked), at(next));
+    }
+    assert.equal(isSilent({ state: 'open', expires_at: now }, at(9.9)), false);
+    assert.equal(isSilent({ state: 'open', expires_at: now }, at(10)), true);
+  });
+
+  it('is for every state in which only the provider knows more; what is ours to end is ended', () => {
+    const states = (of: (state: OpenAttempt['state']) => unknown) => ATTEMPT_STATES.filter(of);
+    assert.deepEqual(
+      states((state) => nextLook({ state, expires_at: now }, now)),
+      ['open', 'pending'],
+    );
+    assert.deepEqual(states(isUnfinished), ['created', 'unknown', 'expiring']);
   });
 });
