@@ -69,6 +69,13 @@ export async function runCli(input: CliInput): Promise<number> {
       complain(error.code, `${error.detail} (${error.code})`, error.extra);
       return EXIT.failed;
     }
+    if ((error as { code?: unknown }).code === 'ECONNREFUSED') {
+      complain(
+        'database_unreachable',
+        `Nothing answers where the database should be (${(error as Error).message}). Is it running? On a laptop: npm start`,
+      );
+      return EXIT.failed;
+    }
     complain('internal', error instanceof Error ? (error.stack ?? error.message) : String(error));
     return EXIT.failed;
   }

@@ -68,6 +68,7 @@ describe('webhook-ingest killed with kill -9', () => {
   for (const point of POINTS) {
     it(`at ${point}: what was acknowledged is stored, what was not is taken when sent again, nothing twice`, async () => {
       let killed: Replica | undefined;
+      let between = 0;
       for (let seed = 1; seed <= SEEDS; seed += 1) {
         const random = randomOf(seed);
         const nth = 1 + Math.floor(random() * 6);
@@ -78,9 +79,7 @@ describe('webhook-ingest killed with kill -9', () => {
         assert.equal(await killed.process.exited, 'SIGKILL', `seed ${seed}: the fail point was reached`);
         const stored = await storedOf(`${prefix}%`);
         for (const id of acked) assert.ok(stored.has(id), `seed ${seed}: ${id} was acknowledged and is not stored`);
-        if (point === 'ingest.after_commit') {
-          assert.ok(stored.size > acked.size, `seed ${seed}: stored and not acknowledged`);
-        }
+        if (stored.size > acked.size) between += 1;
 
         const { port, adminPort } = killed;
         const restarted = await stack.start('webhook-ingest', { port, adminPort });
@@ -102,6 +101,8 @@ describe('webhook-ingest killed with kill -9', () => {
         );
         assert.deepEqual(counts, { rows: EVENTS, keys: EVENTS, whole: EVENTS }, `seed ${seed}`);
       }
+      // A batch of nothing but repeats leaves no such event; over the seeds there must be some, or the point is misplaced.
+      if (point === 'ingest.after_commit') assert.ok(between > 0, 'killed between the commit and the answer');
     });
   }
 });

@@ -13,7 +13,8 @@ const MAIN = path.resolve(import.meta.dirname, '../../../services/cli/main.ts');
 function klar(args: string[], env: Record<string, string>): Promise<{ code: number | null; out: string; err: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
-      env: { PATH: process.env.PATH ?? '', KLAR_PROFILE: 'test', ...env },
+      // Not what npm start may keep in this checkout.
+      env: { PATH: process.env.PATH ?? '', KLAR_PROFILE: 'test', KLAR_DATA_DIR: '/nonexistent', ...env },
     });
     const text = { out: '', err: '' };
     child.stdout.on('data', (data) => {
