@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, rename } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { imageEnvironment, readDockerfile, type Stage } from './dockerfile.ts';
@@ -15,6 +15,8 @@ export interface Image {
   /** The image's root folder: `app` is below it. */
   root: string;
   env: Record<string, string>;
+  /** The base image's node. */
+  node: string;
   /** Who runs in it; absent where this test is not root and can be nobody else. */
   user: { uid: number; gid: number } | undefined;
 }
@@ -28,17 +30,27 @@ export async function buildImage(folder: string, args: Record<string, string>): 
   // Every stage at the same path while it is made, because the compile cache knows files by their paths.
   const root = path.join(folder, 'root');
   await chmod(folder, 0o755);
+  // This checkout may lie where the image's user may not look; then its node would not run, and an older one would.
+  const bin = path.join(folder, 'bin');
+  const node = path.join(bin, 'node');
+  await mkdir(bin);
+  await copyFile(process.execPath, node);
   for (const [index, stage] of stages.entries()) {
-    await buildStage({ folder, root, stages, stage });
+    await buildStage({ folder, bin, root, stages, stage });
     if (index < stages.length - 1) await rename(root, path.join(folder, stage.name));
   }
   const last = stages.at(-1);
-  return { root, env: environment(root, stages, last, args), user: last && userAt(last, last.instructions.length) };
+  return {
+    root,
+    env: environment(root, stages, last, args),
+    node,
+    user: last && userAt(last, last.instructions.length),
+  };
 }
 
-type Step = { folder: string; root: string; stages: Stage[]; stage: Stage };
+type Step = { folder: string; bin: string; root: string; stages: Stage[]; stage: Stage };
 
-async function buildStage({ folder, root, stages, stage }: Step): Promise<void> {
+async function buildStage({ folder, bin, root, stages, stage }: Step): Promise<void> {
   if (stages.some(({ name }) => name === stage.base)) await run('cp', ['-a', path.join(folder, stage.base), root]);
   const app = path.join(root, 'app');
   await mkdir(app, { recursive: true });
@@ -46,7 +58,7 @@ async function buildStage({ folder, root, stages, stage }: Step): Promise<void> 
   await chmod(path.join(root, 'tmp'), 0o1777);
   const env = {
     ...environment(root, stages, stage, {}),
-    PATH: process.env.PATH,
+    PATH: `${bin}:${process.env.PATH}`,
     HOME: process.env.HOME,
     npm_config_prefer_offline: 'true',
   };

@@ -25,11 +25,11 @@ describe('the image', function () {
   /** Node of this machine, started as a container would: by the image's user, with nothing of this checkout. */
   const options = (env: Record<string, string>) => ({
     cwd: inImage(),
-    env: { ...image.env, PATH: `${path.dirname(process.execPath)}:/usr/bin:/bin`, ...env },
+    env: { ...image.env, PATH: `${path.dirname(image.node)}:/usr/bin:/bin`, ...env },
     ...image.user,
   });
   const klar = async (args: string[], env: Record<string, string> = {}) =>
-    (await run(process.execPath, ['services/cli/main.ts', ...args], options(env))).stdout;
+    (await run(image.node, ['services/cli/main.ts', ...args], options(env))).stdout;
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'klar-image-'));
@@ -86,7 +86,7 @@ describe('the image', function () {
       const ports = { [portSetting]: String(port), ADMIN_PORT: String(admin) };
       const env = { ...stack.env, NODE_ENV: 'production', KLAR_PROFILE: 'demo', ...ports };
       const from = performance.now();
-      const child = spawn(process.execPath, [`services/${name}/main.ts`], {
+      const child = spawn(image.node, [`services/${name}/main.ts`], {
         ...options({ ...env, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' }),
       });
       let output = '';
