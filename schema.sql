@@ -910,6 +910,26 @@ grant insert (id, provider, account, event_id, type, livemode, raw, received_at,
 grant update (state, run, attempts, next_attempt_at, last_error, replayed_at) on inbox.events to klar_ops;
 grant update (state, tenant_id, object_ids, attempts, next_attempt_at, lease_token, lease_until, last_error, last_failed_at, handled_at) on inbox.events to klar_worker;
 
+-- ops.backups
+create table ops.backups (
+  id text not null,
+  store text not null,
+  started_at timestamp with time zone not null,
+  snapshot_at timestamp with time zone not null,
+  committed_at timestamp with time zone not null,
+  bytes bigint not null,
+  schema_version integer not null,
+  encrypted boolean not null,
+  detail jsonb not null default '{}'::jsonb,
+  pruned_at timestamp with time zone,
+  constraint backups_pkey PRIMARY KEY (id),
+  constraint backups_bytes_check CHECK ((bytes >= 0)),
+  constraint backups_detail_check CHECK ((jsonb_typeof(detail) = 'object'::text))
+);
+CREATE INDEX backups_by_time ON ops.backups USING btree (committed_at);
+grant insert, select, update on ops.backups to klar_ops;
+grant select on ops.backups to klar_worker;
+
 -- ops.migration_checksums
 create table ops.migration_checksums (
   name text not null,
@@ -936,6 +956,58 @@ create table ops.platform_admins (
 );
 grant select on ops.platform_admins to klar_api;
 grant delete, insert, select, update on ops.platform_admins to klar_ops;
+
+-- ops.restore_proofs
+create table ops.restore_proofs (
+  id text not null,
+  backup_id text not null,
+  started_at timestamp with time zone not null,
+  finished_at timestamp with time zone not null,
+  ok boolean not null,
+  rto_seconds double precision,
+  rpo_seconds double precision,
+  checks jsonb not null default '[]'::jsonb,
+  constraint restore_proofs_pkey PRIMARY KEY (id),
+  constraint restore_proofs_id_check CHECK ((id ~~ 'prf\_%'::text)),
+  constraint restore_proofs_rpo_seconds_check CHECK ((rpo_seconds >= (0)::double precision)),
+  constraint restore_proofs_rto_seconds_check CHECK ((rto_seconds >= (0)::double precision))
+);
+CREATE INDEX restore_proofs_by_time ON ops.restore_proofs USING btree (finished_at);
+grant insert, select, update on ops.restore_proofs to klar_ops;
+grant select on ops.restore_proofs to klar_worker;
+
+-- ops.task_runs
+create table ops.task_runs (
+  id text not null,
+  task text not null,
+  scheduled_for timestamp with time zone,
+  status text not null,
+  by_hand boolean not null,
+  attempt integer not null default 1,
+  started_at timestamp with time zone not null default clock_timestamp(),
+  finished_at timestamp with time zone,
+  lease_until timestamp with time zone,
+  runner text,
+  detail jsonb not null default '{}'::jsonb,
+  error text,
+  constraint task_runs_pkey PRIMARY KEY (id),
+  constraint task_runs_attempt_check CHECK ((attempt >= 0)),
+  constraint task_runs_check CHECK (((status = 'running'::text) = (finished_at IS NULL))),
+  constraint task_runs_check1 CHECK (((status = 'running'::text) = (lease_until IS NOT NULL))),
+  constraint task_runs_check2 CHECK (((status <> 'running'::text) OR (runner IS NOT NULL))),
+  constraint task_runs_check3 CHECK ((by_hand OR (scheduled_for IS NOT NULL))),
+  constraint task_runs_detail_check CHECK (((jsonb_typeof(detail) = 'object'::text) AND (octet_length((detail)::text) <= 65536))),
+  constraint task_runs_error_check CHECK ((length(error) <= 1000)),
+  constraint task_runs_id_check CHECK ((id ~~ 'run\_%'::text)),
+  constraint task_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'missed'::text]))),
+  constraint task_runs_task_check CHECK ((task ~ '^[a-z][a-z0-9-]{0,62}$'::text))
+);
+CREATE INDEX task_runs_by_task ON ops.task_runs USING btree (task, started_at);
+CREATE INDEX task_runs_ended ON ops.task_runs USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+CREATE INDEX task_runs_running ON ops.task_runs USING btree (task) WHERE (status = 'running'::text);
+CREATE UNIQUE INDEX task_runs_tick ON ops.task_runs USING btree (task, scheduled_for) WHERE (scheduled_for IS NOT NULL);
+grant insert, select, update on ops.task_runs to klar_ops;
+grant select on ops.task_runs to klar_worker;
 
 -- ops.worker_heartbeats
 create table ops.worker_heartbeats (
@@ -1063,6 +1135,25 @@ begin
 end
 $function$;
 
+-- ops.holds_task_run(text,text)
+CREATE OR REPLACE FUNCTION ops.holds_task_run(run text, holder text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  perform from ops.task_runs r
+    where r.id = run and r.runner = holder and r.status = 'running' and r.lease_until > clock_timestamp()
+    for key share;
+  return found;
+end
+$function$;
+grant execute on function ops.holds_task_run(text,text) to klar_api;
+grant execute on function ops.holds_task_run(text,text) to klar_cleanup;
+grant execute on function ops.holds_task_run(text,text) to klar_ops;
+grant execute on function ops.holds_task_run(text,text) to klar_worker;
+
 -- ops.schema_version()
 CREATE OR REPLACE FUNCTION ops.schema_version()
  RETURNS integer
@@ -1129,6 +1220,27 @@ $function$;
 grant execute on function ops.status_numbers() to klar_api;
 grant execute on function ops.status_numbers() to klar_ops;
 grant execute on function ops.status_numbers() to klar_worker;
+
+-- ops.task_numbers()
+CREATE OR REPLACE FUNCTION ops.task_numbers()
+ RETURNS TABLE(task_failures_24h bigint, oldest_task_success_age_s double precision)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select
+    (select count(*) from ops.task_runs r where r.status = 'failed' and r.finished_at > now() - interval '24 hours'),
+    (select max(extract(epoch from clock_timestamp() - t.since))::double precision
+       from (
+         select coalesce(max(r.finished_at) filter (where r.status = 'succeeded'), min(r.started_at)) as since
+           from ops.task_runs r
+          group by r.task
+         having max(r.scheduled_for) > now() - interval '40 days'
+       ) t)
+$function$;
+grant execute on function ops.task_numbers() to klar_api;
+grant execute on function ops.task_numbers() to klar_ops;
+grant execute on function ops.task_numbers() to klar_worker;
 
 -- pgboss: grants
 grant select on pgboss.bam to klar_ops;

@@ -102,9 +102,13 @@ export const PROVIDER_SPEC = {
     description: 'S3-compatible storage; absent: AWS.',
   }),
   AWS_REGION: text({ group: 'Storage', description: 'Region of the storage.' }),
-  AWS_ACCESS_KEY_ID: secret({ group: 'Storage', description: 'Storage key id.' }),
-  AWS_SECRET_ACCESS_KEY: secret({ group: 'Storage', description: 'Storage secret.' }),
-  AWS_SESSION_TOKEN: secret({ group: 'Storage', description: 'Storage session token.' }),
+  AWS_ACCESS_KEY_ID: secret({ group: 'Storage', processes: ['cli', 'all-in-one'], description: 'Storage key id.' }),
+  AWS_SECRET_ACCESS_KEY: secret({ group: 'Storage', processes: ['cli', 'all-in-one'], description: 'Storage secret.' }),
+  AWS_SESSION_TOKEN: secret({
+    group: 'Storage',
+    processes: ['cli', 'all-in-one'],
+    description: 'Storage session token.',
+  }),
   BACKUP_URL: url({
     group: 'Storage',
     processes: ['cli', 'all-in-one'],
