@@ -201,5 +201,16 @@ export class ConnectionPool {
       this.#pool.on(event, () => queueMicrotask(update));
     }
     update();
+    const away = metrics.gauge('klar_db_away_seconds', 'How long the database has not answered; 0 while it does', [
+      'role',
+    ]);
+    // Asked for at each scrape: an outage makes no event that could set it. Pools that share the metrics each add theirs.
+    const before = (away as { collect?: () => void }).collect;
+    Object.assign(away, {
+      collect: () => {
+        before?.();
+        away.set({ role: this.role }, this.available().awayMs / 1_000);
+      },
+    });
   }
 }

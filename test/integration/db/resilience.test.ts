@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Db, statement } from '#platform/db/index.ts';
 import type { KlarError } from '#platform/errors/index.ts';
+import { createMetrics } from '#platform/metrics/index.ts';
 import {
   createTestDatabase,
   openTestDatabase,
@@ -220,13 +221,18 @@ describe('a database that goes away', () => {
     });
   }
 
-  it('is noticed as back by the probe alone, without a caller', async function () {
+  it('is noticed as back by the probe alone, without a caller; a scrape sees how long it was away', async function () {
     this.timeout(40_000);
-    const db = database.db('klar_api');
+    const metrics = createMetrics();
+    const away = async () => (await metrics.registry.getSingleMetric('klar_db_away_seconds')?.get())?.values[0]?.value;
+    const db = database.db('klar_api', { metrics });
     await db.withTx((tx) => tx.one(count));
+    assert.equal(await away(), 0);
     await server.stop();
     await until(() => !db.available().ok);
+    await until(async () => ((await away()) ?? 0) > 0);
     await server.start();
     await until(() => db.available().ok, { timeoutMs: 2_000 });
+    assert.equal(await away(), 0);
   });
 });
