@@ -20,16 +20,30 @@ export async function exportSchema(db: Db): Promise<SchemaSnapshot> {
   return db.withTx(
     async (tx) => {
       await tx.run(plainPath);
-      const sections = [await roleSection(tx), await schemaSection(tx), await typeSection(tx)];
-      sections.push(...(await relationSections(tx)), ...(await routineSections(tx)), await bossSection(tx));
       const header = '-- Made by `npm run generate` from migrations/. Compared by CI; never applied.\n';
+      const sections = [header, await roleSection(tx), ...(await catalogSections(tx))];
       return {
-        schema: [header, ...sections.filter((section) => section !== '')].join('\n'),
+        schema: sections.filter((section) => section !== '').join('\n'),
         securityDefiner: await definerList(tx),
       };
     },
     { readOnly: true, isolation: 'repeatable read' },
   );
+}
+
+/**
+ * The part of the snapshot that belongs to the database and not to its server: everything but the roles. What a dump
+ * carries, so a restored copy must have the same.
+ */
+export async function catalogTextIn(tx: Tx): Promise<string> {
+  await tx.run(plainPath);
+  return (await catalogSections(tx)).filter((section) => section !== '').join('\n');
+}
+
+async function catalogSections(tx: Tx): Promise<string[]> {
+  const sections = [await schemaSection(tx), await typeSection(tx)];
+  sections.push(...(await relationSections(tx)), ...(await routineSections(tx)), await bossSection(tx));
+  return sections;
 }
 
 const block = (title: string, lines: string[]) => (lines.length === 0 ? '' : `-- ${title}\n${lines.join('\n')}\n`);
