@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { renderEnvExample } from '#platform/config/index.ts';
 import { generateOpenApi } from '../services/api/openapi.ts';
+import { renderChartSettings } from './chart-settings.ts';
 import { schemaSnapshot } from './schema-snapshot.ts';
 
 /** A committed file that is made from code; CI makes it again and compares. */
@@ -11,6 +12,7 @@ type Generated = { file: string; source: string; render: () => Promise<string> |
 /** Add a row here for each generated file. `render` must give the same bytes every time. */
 const FILES: Generated[] = [
   { file: '.env.example', source: 'services/platform/config/spec.ts', render: renderEnvExample },
+  { file: 'charts/klar/settings.json', source: 'services/platform/config/spec.ts', render: renderChartSettings },
   { file: 'openapi.json', source: 'services/api/routes/', render: generateOpenApi },
   { file: 'schema.sql', source: 'migrations/', render: async () => (await schemaSnapshot()).schema },
   {

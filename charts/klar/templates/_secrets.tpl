@@ -1,0 +1,64 @@
+{{/* The Secret that holds a key for each secret setting. */}}
+{{- define "klar.secretName" -}}
+{{- if .Values.secrets.existingSecret -}}
+{{- .Values.secrets.existingSecret -}}
+{{- else if .Values.secrets.externalSecret.enabled -}}
+{{- include "klar.fullname" . }}-secrets
+{{- else -}}
+{{- include "klar.fullname" . }}-generated
+{{- end -}}
+{{- end -}}
+
+{{/*
+The volume /etc/klar/secrets: <NAME>/current and, while a rotation runs, <NAME>/previous.
+(dict "ctx" . "process" "api"): every secret that the process may hold.
+(dict "ctx" . "process" "cli" "names" (list "DATABASE_URL_OPS") "keys" (dict "<NAME>" "<other key in the Secret>")): these alone.
+Every key is optional to the kubelet: with one missing, the process says all that is missing and ends with 78, where the
+kubelet would name one and wait for ever.
+*/}}
+{{- define "klar.secretsVolume" -}}
+{{- $ctx := .ctx -}}
+{{- $keys := .keys | default dict -}}
+{{- $names := .names | default (include "klar.secretNames" . | fromJsonArray) -}}
+{{- $items := list -}}
+{{- $sources := list -}}
+{{- range $name := $names -}}
+{{- $override := get $ctx.Values.secrets.overrides $name -}}
+{{- if and $override (not (hasKey $keys $name)) -}}
+{{- $own := list (dict "key" $override.key "path" (printf "%s/current" $name)) -}}
+{{- with $override.previousKey -}}
+{{- $own = append $own (dict "key" . "path" (printf "%s/previous" $name)) -}}
+{{- end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" $override.secretName "optional" true "items" $own)) -}}
+{{- else -}}
+{{- $key := get $keys $name | default $name -}}
+{{- $items = concat $items (list (dict "key" $key "path" (printf "%s/current" $name)) (dict "key" (printf "%s.previous" $key) "path" (printf "%s/previous" $name))) -}}
+{{- end -}}
+{{- end -}}
+{{- if $items -}}
+{{- $sources = prepend $sources (dict "secret" (dict "name" (include "klar.secretName" $ctx) "optional" true "items" $items)) -}}
+{{- end -}}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- toYaml $sources | nindent 6 }}
+{{- end -}}
+
+{{/* The names of the secrets that a process may hold. */}}
+{{- define "klar.secretNames" -}}
+{{- $process := .process -}}
+{{- $names := list -}}
+{{- range $name, $secret := (.ctx.Files.Get "settings.json" | fromJson).secrets -}}
+{{- if has $process $secret.processes -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{- define "klar.secretsMount" -}}
+- name: secrets
+  mountPath: /etc/klar/secrets
+  readOnly: true
+{{- end -}}
