@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { until } from './until.ts';
@@ -64,22 +65,29 @@ export async function untilAnswers(running: KlarProcess, url: string, timeoutMs 
   await Promise.race([until(answers, { timeoutMs, what: `${running.name}: ${url}` }), ended]);
 }
 
-/** Ports that were free a moment ago, all different. */
+/** Below the ports that a system gives to outgoing connections (from 32768 on Linux, 49152 elsewhere). */
+const LISTENING = { from: 12_000, to: 32_000 };
+const given = new Set<number>();
+
+/**
+ * Ports that nothing listens on. Not those that port 0 would give: they come from the range of outgoing connections, and
+ * one of these may take the port in the seconds before the process that it was meant for listens.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer().once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === 'object' && address ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = randomInt(LISTENING.from, LISTENING.to);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(false));
+    // Every address: what listens on one of them would be in the way of a process that listens on all.
+    server.listen(port, () => server.close(() => resolve(true)));
+  });
 }
