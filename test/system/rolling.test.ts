@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { ApiClient } from '../support/client.ts';
+import { startLoad } from '../support/load.ts';
 import { freePorts } from '../support/process.ts';
 import { createStack, type Replica, type Stack } from '../support/stack.ts';
 import { startHaproxy } from './haproxy.ts';
-import { startLoad } from './load.ts';
 
 /** haproxy asks every 200 ms; the endpoint delay leaves it several turns to see that a replica is leaving. */
 const ENDPOINT_DELAY_MS = '1500';
