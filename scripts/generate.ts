@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { renderEnvExample } from '#platform/config/index.ts';
 import { generateOpenApi } from '../services/api/openapi.ts';
+import { COMMANDS } from '../services/cli/commands.ts';
 import { renderChartSettings } from './chart-settings.ts';
 import { schemaSnapshot } from './schema-snapshot.ts';
 
@@ -12,13 +13,28 @@ type Generated = { file: string; source: string; render: () => Promise<string> |
 /** Add a row here for each generated file. `render` must give the same bytes every time. */
 const FILES: Generated[] = [
   { file: '.env.example', source: 'services/platform/config/spec.ts', render: renderEnvExample },
-  { file: 'charts/klar/settings.json', source: 'services/platform/config/spec.ts', render: renderChartSettings },
+  {
+    file: 'charts/klar/settings.generated.json',
+    source: 'services/platform/config/spec.ts',
+    render: renderChartSettings,
+  },
   { file: 'openapi.json', source: 'services/api/routes/', render: generateOpenApi },
   { file: 'schema.sql', source: 'migrations/', render: async () => (await schemaSnapshot()).schema },
   {
     file: 'security-definer.txt',
     source: 'migrations/',
     render: async () => (await schemaSnapshot()).securityDefiner,
+  },
+  {
+    file: 'charts/klar/commands.generated.json',
+    source: 'services/cli/commands.ts',
+    // One name a line: the chart makes a CronJob only of a command that is here.
+    render: () =>
+      `${JSON.stringify(
+        COMMANDS.map(({ name }) => name),
+        null,
+        2,
+      )}\n`,
   },
 ];
 

@@ -1,7 +1,7 @@
 {{/* (dict "ctx" . "process" "api"): the settings that this process reads, as the data of a ConfigMap. */}}
 {{- define "klar.configData" -}}
 {{- $process := .process -}}
-{{- $spec := (.ctx.Files.Get "settings.json" | fromJson).config -}}
+{{- $spec := (.ctx.Files.Get "settings.generated.json" | fromJson).config -}}
 {{- range $name, $value := include "klar.config" .ctx | fromJson -}}
 {{- if has $process (get $spec $name).processes }}
 {{ $name }}: {{ include "klar.settingText" $value | quote }}
@@ -27,6 +27,7 @@
 {{- $_ := set $config "PUBLIC_BASE_URL" . -}}
 {{- end -}}
 {{- if eq .Values.mode "demo" -}}
+{{- $_ := set $config "BACKUP_URL" "file:///var/lib/klar/backups" -}}
 {{- $_ := set $config "SMTP_FROM" "Klar <no-reply@klar.example>" -}}
 {{- $_ := set $config "TRUSTED_PROXIES" (list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16") -}}
 {{- end -}}
