@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
-import { fail } from '#platform/errors/index.ts';
+import { fail, KlarError } from '#platform/errors/index.ts';
 import { type BackupStore, MANIFEST } from './backup-store.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -39,6 +39,8 @@ const body = z.strictObject({
   /** Sums of money in minor units, as text: they may exceed what a JSON number holds. */
   sums: z.array(z.strictObject({ name: z.string(), currency: z.string().optional(), value: z.string() })),
   roles_sha256: sha256.optional(),
+  /** Of the server: databases of one server have the same. */
+  system_identifier: z.string().optional(),
   /** Of the text that `klar schema export` prints: tables, policies, grants, functions. */
   catalog_sha256: sha256,
   /** Uploaded files; null as long as there are none. */
@@ -102,9 +104,24 @@ export function parseManifest(text: string, id: string): Manifest {
 /** More than a manifest of a hundred thousand tables; a longer one is something else. */
 const LONGEST = 64 * 1024 * 1024;
 
-/** Reads and checks the manifest of a backup. @throws KlarError as `parseManifest`, and as `BackupStore.get` */
+/**
+ * Reads and checks the manifest of a backup.
+ * @throws KlarError as `parseManifest`, and as `BackupStore.get`; `backup_manifest_missing` when there are parts only
+ */
 export async function readManifest(store: BackupStore, id: string): Promise<Manifest> {
-  return parseManifest(await textOf(await store.get(id, MANIFEST)), id);
+  try {
+    return parseManifest(await textOf(await store.get(id, MANIFEST)), id);
+  } catch (error) {
+    if (!(error instanceof KlarError) || error.code !== 'backup_object_missing') throw error;
+    for await (const backup of store.list()) {
+      if (backup.id !== id) continue;
+      throw fail.unprocessable(
+        'backup_manifest_missing',
+        `${id} has parts but no manifest: it was never finished, or its commit mark was taken away.`,
+      );
+    }
+    throw error;
+  }
 }
 
 async function textOf(stream: Readable): Promise<string> {
