@@ -1,0 +1,111 @@
+/** What runs unattended: the one table that the command line, the chart's CronJobs, all-in-one and the alerts agree on. */
+
+export type Task = {
+  /** The command of `klar` that does it. */
+  command: string;
+  /** Default of the chart and of all-in-one; five fields, in UTC. */
+  schedule: string;
+  /**
+   * What happens to ticks at which nothing ran (suspended, no room, an outage). `skip`: the next run makes up for them,
+   * they are recorded as missed. `catch_up`: each is done, oldest first, before the tick of the run.
+   */
+  missed: 'skip' | 'catch_up';
+  /** A run is ended after so many seconds; the pod's activeDeadlineSeconds is a minute more. */
+  deadlineS: number;
+  /** Somebody is told when the last success is older. */
+  staleAfterS: number;
+  /** Its command comes with a later release; nothing schedules it yet. */
+  planned?: true;
+  /** Settings without which nothing schedules it. */
+  needs?: readonly 'BACKUP_URL'[];
+};
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** A daily task may fail once and be late by two hours before it wakes somebody. */
+const DAILY_STALE = 50 * HOUR;
+
+export const TASKS = {
+  backup: {
+    command: 'backup',
+    schedule: '30 2 * * *',
+    missed: 'skip',
+    deadlineS: 2 * HOUR,
+    // Not two nights: a night without a backup is what this number is about.
+    staleAfterS: 26 * HOUR,
+    needs: ['BACKUP_URL'],
+  },
+  'restore-verify': {
+    command: 'restore-verify',
+    schedule: '0 5 * * *',
+    missed: 'skip',
+    deadlineS: 3 * HOUR,
+    staleAfterS: DAILY_STALE,
+    needs: ['BACKUP_URL'],
+  },
+  cleanup: {
+    command: 'cleanup',
+    schedule: '15 3 * * *',
+    missed: 'skip',
+    deadlineS: HOUR,
+    staleAfterS: DAILY_STALE,
+  },
+  // Money and metering: a tick that is left out is a document or a report that is never made.
+  invoices: {
+    command: 'invoices',
+    schedule: '10 0 1 * *',
+    missed: 'catch_up',
+    deadlineS: 2 * HOUR,
+    staleAfterS: 32 * DAY,
+    planned: true,
+  },
+  'usage-report': {
+    command: 'usage-report',
+    schedule: '20 * * * *',
+    missed: 'catch_up',
+    deadlineS: 30 * MINUTE,
+    staleAfterS: 4 * HOUR,
+    planned: true,
+  },
+  reminders: {
+    command: 'reminders',
+    schedule: '0 9 * * *',
+    missed: 'skip',
+    deadlineS: HOUR,
+    staleAfterS: DAILY_STALE,
+    planned: true,
+  },
+  sync: {
+    command: 'sync',
+    schedule: '*/10 * * * *',
+    missed: 'skip',
+    deadlineS: 10 * MINUTE,
+    staleAfterS: HOUR,
+    planned: true,
+  },
+  'audit-anchor': {
+    command: 'audit anchor',
+    schedule: '5 * * * *',
+    missed: 'skip',
+    deadlineS: 10 * MINUTE,
+    staleAfterS: 3 * HOUR,
+    planned: true,
+  },
+  'go-live': {
+    command: 'go-live',
+    schedule: '0 6 * * *',
+    missed: 'skip',
+    deadlineS: HOUR,
+    staleAfterS: DAILY_STALE,
+    planned: true,
+  },
+} as const satisfies Record<string, Task>;
+
+export type TaskName = keyof typeof TASKS;
+export const TASK_NAMES = Object.keys(TASKS) as TaskName[];
+
+export function taskOf(name: TaskName): Task {
+  return TASKS[name];
+}
