@@ -39,7 +39,7 @@ export function chartSettings(kind: 'config' | 'secrets'): ChartSetting[] {
     .filter(({ processes }) => processes.length > 0);
 }
 
-/** charts/klar/settings.json: what the templates must know of the settings. */
+/** charts/klar/settings.generated.json: what the templates must know of the settings. */
 export function renderChartSettings(): string {
   const of = (kind: 'config' | 'secrets') =>
     Object.fromEntries(

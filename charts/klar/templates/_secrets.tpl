@@ -38,7 +38,12 @@ kubelet would name one and wait for ever.
 {{- if $items -}}
 {{- $sources = prepend $sources (dict "secret" (dict "name" (include "klar.secretName" $ctx) "optional" true "items" $items)) -}}
 {{- end -}}
-- name: secrets
+{{- with .superuser -}}
+{{- if .key -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .secretName "optional" true "items" (list (dict "key" .key "path" "DATABASE_URL_SUPERUSER/current")))) -}}
+{{- end -}}
+{{- end -}}
+- name: {{ .volume | default "secrets" }}
   projected:
     defaultMode: 0440
     sources:
@@ -49,7 +54,7 @@ kubelet would name one and wait for ever.
 {{- define "klar.secretNames" -}}
 {{- $process := .process -}}
 {{- $names := list -}}
-{{- range $name, $secret := (.ctx.Files.Get "settings.json" | fromJson).secrets -}}
+{{- range $name, $secret := (.ctx.Files.Get "settings.generated.json" | fromJson).secrets -}}
 {{- if has $process $secret.processes -}}
 {{- $names = append $names $name -}}
 {{- end -}}
@@ -61,4 +66,15 @@ kubelet would name one and wait for ever.
 - name: secrets
   mountPath: /etc/klar/secrets
   readOnly: true
+{{- end -}}
+
+{{/* DATABASE_URL_<ROLE> of every role. */}}
+{{- define "klar.databaseUrlNames" -}}
+{{- $names := list -}}
+{{- range $name, $_ := (.Files.Get "settings.generated.json" | fromJson).secrets -}}
+{{- if and (hasPrefix "DATABASE_URL_" $name) (ne $name "DATABASE_URL_SUPERUSER") -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
 {{- end -}}

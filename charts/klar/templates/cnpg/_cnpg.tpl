@@ -1,0 +1,3 @@
+{{- define "klar.cnpgName" -}}
+{{- include "klar.fullname" . }}-pg
+{{- end -}}

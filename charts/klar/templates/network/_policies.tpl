@@ -1,0 +1,100 @@
+{{/*
+A NetworkPolicy of one component: (dict "ctx" . "component" "api" "in" (list rules) "out" (list rules)).
+Both directions are always listed, so each of these denies by itself what it does not name.
+*/}}
+{{- define "klar.networkPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "klar.fullname" .ctx }}-{{ .component }}
+  labels:
+    {{- include "klar.labels" . | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "klar.selectorLabels" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  {{- with compact .in }}
+  ingress:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with compact .out }}
+  egress:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* (dict "ctx" . "components" (list "api")): peers of this release. */}}
+{{- define "klar.peers" -}}
+{{- $peers := list -}}
+{{- range .components -}}
+{{- $peers = append $peers (dict "podSelector" (dict "matchLabels" (include "klar.selectorLabels" (dict "ctx" $.ctx "component" .) | fromYaml))) -}}
+{{- end -}}
+{{- toJson $peers -}}
+{{- end -}}
+
+{{/* Rules by name, as a JSON object: what a component may reach, and who may reach it. Empty ones are left out. */}}
+{{- define "klar.networkRules" -}}
+{{- $v := .Values.networkPolicies -}}
+{{- $rules := dict -}}
+{{- $dns := list -}}
+{{- range $v.dns.ports -}}
+{{- $dns = concat $dns (list (dict "protocol" "UDP" "port" .) (dict "protocol" "TCP" "port" .)) -}}
+{{- end -}}
+{{- $_ := set $rules "dns" (dict "to" $v.dns.to "ports" $dns) -}}
+
+{{- range $name := list "redis" "providers" "smtp" "otlp" "storage" "restoreVerify" -}}
+{{- $one := get $v $name -}}
+{{- if $one.to -}}
+{{- $_ := set $rules $name (dict "to" $one.to "ports" (include "klar.tcp" $one.ports | fromJsonArray)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* PostgreSQL: the chart's own, CloudNativePG's, or what the values name. */ -}}
+{{- $to := $v.database.to -}}
+{{- $ports := $v.database.ports -}}
+{{- if .Values.postgresql.enabled -}}
+{{- $to = include "klar.peers" (dict "ctx" . "components" (list "postgresql")) | fromJsonArray -}}
+{{- $ports = list 5432 -}}
+{{- else if .Values.cnpg.enabled -}}
+{{- $to = list (dict "podSelector" (dict "matchLabels" (dict "cnpg.io/cluster" (include "klar.cnpgName" .)))) -}}
+{{- $ports = list 5432 -}}
+{{- end -}}
+{{- if $to -}}
+{{- $_ := set $rules "server" (dict "to" $to "ports" (include "klar.tcp" $ports | fromJsonArray)) -}}
+{{- $_ := set $rules "database" (get $rules "server") -}}
+{{- end -}}
+{{- if .Values.pgbouncer.enabled -}}
+{{- $_ := set $rules "database" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "pgbouncer")) | fromJsonArray) "ports" (include "klar.tcp" (list 6432) | fromJsonArray)) -}}
+{{- end -}}
+
+{{- if .Values.sandbox.enabled -}}
+{{- $_ := set $rules "sandbox" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "sandbox")) | fromJsonArray) "ports" (include "klar.tcp" (list 3900 3925) | fromJsonArray)) -}}
+{{- end -}}
+
+{{- if $v.prometheus -}}
+{{- $_ := set $rules "fromPrometheus" (dict "from" $v.prometheus "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
+{{- end -}}
+{{- $public := include "klar.peers" (dict "ctx" . "components" (list "test")) | fromJsonArray -}}
+{{- if or .Values.ingress.enabled .Values.gateway.enabled -}}
+{{- $public = concat $v.ingressController $public -}}
+{{- end -}}
+{{- $_ := set $rules "apiFromPublic" (dict "from" $public "ports" (include "klar.tcp" (list 3000) | fromJsonArray)) -}}
+{{- if .Values.sandbox.enabled -}}
+{{- $public = concat $public (include "klar.peers" (dict "ctx" . "components" (list "sandbox")) | fromJsonArray) -}}
+{{- end -}}
+{{- $_ := set $rules "ingestFromPublic" (dict "from" $public "ports" (include "klar.tcp" (list 3001) | fromJsonArray)) -}}
+{{- toJson $rules -}}
+{{- end -}}
+
+{{- define "klar.tcp" -}}
+{{- $ports := list -}}
+{{- range . -}}
+{{- $ports = append $ports (dict "protocol" "TCP" "port" .) -}}
+{{- end -}}
+{{- toJson $ports -}}
+{{- end -}}
