@@ -1,7 +1,15 @@
 # One image for every process: the command says which (services/README.md lists them). It has no HEALTHCHECK, as it also
 # runs commands that end; each serving process answers /livez and /readyz on its admin port, and compose.yaml asks there.
-# The base can be any Node 26 on glibc; a platform team names its mirrored, scanned copy here.
+# The base can be any Node 26 on glibc and Debian; a platform team names its mirrored, scanned copy here.
 ARG NODE_IMAGE=docker.io/library/node:26-bookworm-slim
+
+# pg_dump, pg_restore and psql for backups. They read servers up to their own major version, so a newer server needs newer
+# tools: --build-arg PG_CLIENT=18. What Debian does not have comes from apt.postgresql.org, or from the mirror named by PGDG.
+FROM ${NODE_IMAGE} AS client
+ARG PG_CLIENT=15
+ARG PGDG
+COPY scripts/image/postgresql-client.sh /tmp/client.sh
+RUN PGDG="${PGDG}" sh /tmp/client.sh ${PG_CLIENT} /client
 
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
@@ -13,7 +21,20 @@ RUN npm ci --omit=dev --ignore-scripts \
  && find node_modules -type f \( -name '*.map' -o -name '*.md' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) \
       ! -iname 'licen[cs]e*' ! -iname 'notice*' -delete
 
+# What is in the image, for scanners and auditors: of what the lock file lists that which is here, and what dpkg knows.
+# npm is not told to omit what is for development, as it would leave out every package that something of that needs, too.
+FROM dependencies AS sbom
+ARG KLAR_CREATED
+COPY --from=client /client/var/lib/dpkg/status.d /tmp/status.d
+COPY scripts/image/sbom.ts /tmp/sbom.ts
+RUN npm sbom --package-lock-only --sbom-format=cyclonedx --sbom-type=application > /tmp/npm.json \
+ && node /tmp/sbom.ts --packages /tmp/npm.json --node-modules node_modules --status-dir /tmp/status.d --created "${KLAR_CREATED}" > /tmp/sbom.cdx.json
+
 FROM ${NODE_IMAGE} AS app
+COPY --from=client /client/ /
+# Package managers are for building. The three tools are called because a missing library shows here or in the first backup.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn* /opt/yarn* \
+ && pg_dump --version && pg_restore --version && psql --version
 ENV NODE_ENV=production KLAR_PROFILE=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
@@ -34,6 +55,7 @@ RUN node services/cli/main.ts --help > /dev/null \
 
 FROM app
 COPY --from=cache /tmp/compile-cache /app/.compile-cache
+COPY --from=sbom /tmp/sbom.cdx.json /app/sbom.cdx.json
 ENV NODE_COMPILE_CACHE=/app/.compile-cache PATH=/app/services/cli:$PATH
 # An empty volume takes its owner from the folder it is mounted over: without these the first start of compose.yaml could
 # not write its secrets. A cluster mounts its own over them.
@@ -42,12 +64,22 @@ RUN install -d -o 10001 -g 10001 -m 0700 /etc/klar/api /etc/klar/ingest /etc/kla
 # A number, so that Kubernetes can prove runAsNonRoot without reading /etc/passwd. Nothing below /app is writable to it.
 USER 10001:10001
 EXPOSE 3000 3001 9090
-# Last, so that another commit does not build everything again.
+# Last, so that another commit does not build everything again. Each may be left out; the release workflow gives them all.
+ARG NODE_IMAGE
+ARG NODE_IMAGE_DIGEST
 ARG KLAR_COMMIT
+ARG KLAR_VERSION
+ARG KLAR_CREATED
+ARG KLAR_SOURCE
 ENV KLAR_COMMIT=${KLAR_COMMIT}
 LABEL org.opencontainers.image.title="Klar" \
       org.opencontainers.image.description="api, webhook-ingest, worker and klar, one image" \
       org.opencontainers.image.licenses="UNLICENSED" \
-      org.opencontainers.image.revision="${KLAR_COMMIT}"
+      org.opencontainers.image.source="${KLAR_SOURCE}" \
+      org.opencontainers.image.revision="${KLAR_COMMIT}" \
+      org.opencontainers.image.version="${KLAR_VERSION}" \
+      org.opencontainers.image.created="${KLAR_CREATED}" \
+      org.opencontainers.image.base.name="${NODE_IMAGE}" \
+      org.opencontainers.image.base.digest="${NODE_IMAGE_DIGEST}"
 ENTRYPOINT ["node"]
 CMD ["services/api/main.ts"]
