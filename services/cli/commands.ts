@@ -67,4 +67,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Handle events again that were given up, by id, type or time',
     load: async () => (await import('./commands/webhooks.ts')).webhooksRedrive,
   },
+  {
+    name: 'backup',
+    summary: 'Make a backup of the database in BACKUP_URL',
+    load: async () => (await import('./commands/backup.ts')).backupCommand,
+  },
+  {
+    name: 'backups list',
+    summary: 'Show the backups in the store, newest first, and what killed runs left',
+    load: async () => (await import('./commands/backups.ts')).backupsList,
+  },
+  {
+    name: 'backups show',
+    summary: 'Show what is in a backup, by its manifest',
+    load: async () => (await import('./commands/backups.ts')).backupsShow,
+  },
+  {
+    name: 'backups prune',
+    summary: 'Remove the backups that BACKUP_RETENTION does not keep and a newer, proven one covers',
+    load: async () => (await import('./commands/backups.ts')).backupsPrune,
+  },
 ];

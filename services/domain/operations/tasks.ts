@@ -45,6 +45,15 @@ export const TASKS = {
     staleAfterS: DAILY_STALE,
     needs: ['BACKUP_URL'],
   },
+  // After restore-verify: what it proves is what makes older ones removable.
+  'backup-prune': {
+    command: 'backups prune',
+    schedule: '0 7 * * *',
+    missed: 'skip',
+    deadlineS: HOUR,
+    staleAfterS: DAILY_STALE,
+    needs: ['BACKUP_URL'],
+  },
   cleanup: {
     command: 'cleanup',
     schedule: '15 3 * * *',

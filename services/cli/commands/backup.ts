@@ -1,0 +1,60 @@
+import { findPgTools, openStore, recipientsOf, recordBackup, takeBackup } from '#domain/operations/backups/index.ts';
+import { systemClock } from '#platform/clock/index.ts';
+import { createDb } from '#platform/db/index.ts';
+import { taskCommand } from '../task-command.ts';
+import { age, size } from './backup-text.ts';
+import { databaseUrl } from './database-url.ts';
+import { opsDb } from './ops-db.ts';
+
+/** Statements of a backup read whole tables; a dead peer is found by TCP keepalive. */
+const LONGEST_STATEMENT_MS = 24 * 3_600_000;
+
+/** `klar backup`: one more backup in BACKUP_URL. */
+export const backupCommand = taskCommand({
+  task: 'backup',
+  notes:
+    'Connects as klar_backup_a with DATABASE_DIRECT_URL, DATABASE_URL_BACKUP or DATABASE_URL, past PgBouncer; stores in\n' +
+    'BACKUP_URL, encrypted when BACKUP_ENCRYPT_TO is set. A run by hand makes a further backup. docs/backups.md.',
+  async work({ settings, env, say, log }, { signal, fenced }) {
+    const url = databaseUrl(settings, ['DATABASE_DIRECT_URL', 'DATABASE_URL_BACKUP', 'DATABASE_URL']);
+    const store = await openStore(settings);
+    const db = createDb({
+      url,
+      role: 'klar_backup',
+      poolSize: 1,
+      appName: 'klar backup',
+      log: log(),
+      acquireTimeoutMs: 15_000,
+      answerTimeoutMs: LONGEST_STATEMENT_MS,
+    });
+    const ops = opsDb(settings, log());
+    try {
+      const report = await takeBackup({
+        db,
+        url,
+        store,
+        tools: await findPgTools(env.PATH),
+        workDir: settings.BACKUP_WORK_DIR,
+        jobs: settings.BACKUP_JOBS,
+        recipients: recipientsOf(settings.BACKUP_ENCRYPT_TO),
+        build: { imageDigest: settings.KLAR_IMAGE_DIGEST, commit: settings.KLAR_COMMIT },
+        signal,
+        say,
+        beforeCommit: () => fenced(),
+      });
+      await recordBackup(ops, report);
+      const snapshotAge = age(systemClock.now().getTime() - report.snapshot_at.getTime());
+      return {
+        detail: { ...report },
+        text: [
+          `${report.id}  committed in ${report.store}`,
+          `${size(report.bytes)} in ${report.parts} parts${report.encrypted ? ', encrypted' : ''}; ` +
+            `${report.tables} tables, ${report.rows} rows; schema ${report.schema_version}`,
+          `${report.seconds.toFixed(1)} s; the data is of ${report.snapshot_at.toISOString()}, ${snapshotAge} ago`,
+        ],
+      };
+    } finally {
+      await Promise.all([db.close(), ops.close(), store.close()]);
+    }
+  },
+});
