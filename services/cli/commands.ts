@@ -87,4 +87,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Remove the backups that BACKUP_RETENTION does not keep and a newer, proven one covers',
     load: async () => (await import('./commands/backups.ts')).backupsPrune,
   },
+  {
+    name: 'restore-verify',
+    summary: 'Prove a backup: restore it beside, compare it, look at it as tenants do, drop it',
+    load: async () => (await import('./commands/restore-verify.ts')).restoreVerify,
+  },
+  {
+    name: 'restore',
+    summary: 'Restore a backup into an empty database; --dry-run first',
+    load: async () => (await import('./commands/restore.ts')).restoreCommand,
+  },
 ];

@@ -67,7 +67,9 @@ export async function runCli(input: CliInput): Promise<number> {
     }
     if (error instanceof KlarError) {
       complain(error.code, `${error.detail} (${error.code})`, error.extra);
-      return EXIT.failed;
+      // A command with a closed list of failures gives each its own.
+      const { exitCode } = error as { exitCode?: unknown };
+      return typeof exitCode === 'number' ? exitCode : EXIT.failed;
     }
     if ((error as { code?: unknown }).code === 'ECONNREFUSED') {
       complain(
