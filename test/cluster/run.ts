@@ -40,6 +40,7 @@ Environment
   KLAR_TEST_FAULTS          command for faults that Kubernetes cannot make: \`node-kill NODE\`, \`node-start NODE\`,
                             \`restart apiserver\`; without it those tests print 'not run' and the run fails
   KLAR_TEST_INGRESS         where the ingress answers (default http://127.0.0.1:8080)
+  KLAR_TEST_INGRESS_NAMESPACE  of the ingress controller's pods (default ingress)
   KLAR_TEST_POSTGRES_IMAGE  default localhost/postgres:15
   KLAR_TEST_BUSYBOX_IMAGE   default localhost/busybox:1
   KLAR_TEST_NAMESPACE       default klar-test; made, and deleted at the end

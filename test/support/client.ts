@@ -12,15 +12,20 @@ export type Watch = (
   answer: { status: number; headers: Headers; text: string },
 ) => void;
 
+/** How a call reaches the server; `fetch` unless said. */
+export type Transport = (url: string, init: RequestInit) => Promise<Response>;
+
 /** A caller of the public API over HTTP, as some person in some school. */
 export class ApiClient {
   readonly #base: string;
   readonly #headers: Record<string, string>;
   readonly #watch: Watch | undefined;
-  constructor(base: string, headers: Record<string, string> = {}, watch?: Watch) {
+  readonly #transport: Transport;
+  constructor(base: string, headers: Record<string, string> = {}, watch?: Watch, transport: Transport = fetch) {
     this.#base = base.replace(/\/$/, '');
     this.#headers = headers;
     this.#watch = watch;
+    this.#transport = transport;
   }
 
   /** What it sends with every call. */
@@ -35,7 +40,7 @@ export class ApiClient {
       ...(credentials.token ? { authorization: `Bearer ${credentials.token}` } : {}),
       ...(credentials.tenant ? { 'klar-tenant': credentials.tenant } : {}),
     };
-    return new ApiClient(this.#base, headers, this.#watch);
+    return new ApiClient(this.#base, headers, this.#watch, this.#transport);
   }
 
   async call<T = Record<string, unknown>>(
@@ -43,7 +48,7 @@ export class ApiClient {
     path: string,
     options: CallOptions = {},
   ): Promise<ApiAnswer<T>> {
-    const response = await fetch(`${this.#base}${path}`, {
+    const response = await this.#transport(`${this.#base}${path}`, {
       method,
       headers: {
         ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),

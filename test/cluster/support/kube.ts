@@ -146,3 +146,15 @@ export const jobEnd = (name: string, timeoutMs = 180_000): Promise<'complete' | 
     },
     { timeoutMs, everyMs: 500, what: `the end of job ${name}` },
   );
+
+/** What a pod's admin port answers, asked inside the pod: nobody else may reach it. */
+export async function podAdmin(pod: string, path: '/livez' | '/readyz' | '/versionz' | '/metrics'): Promise<string> {
+  const script = `fetch('http://127.0.0.1:9090${path}').then(async (r) => process.stdout.write(await r.text()))`;
+  const ended = await podExec(pod, ['node', '-e', script]);
+  if (ended.code !== 0) throw new Error(`${pod}${path}: ${ended.stderr}`);
+  return ended.stdout;
+}
+
+/** Which commit a pod runs, as it says itself. */
+export const podVersion = async (pod: string): Promise<{ commit: string | null }> =>
+  JSON.parse(await podAdmin(pod, '/versionz')) as { commit: string | null };

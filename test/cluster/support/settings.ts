@@ -12,6 +12,8 @@ export interface ClusterSettings {
   readonly busyboxImage: string;
   /** Where the ingress controller answers, without a path. */
   readonly ingress: string;
+  /** The namespace of the ingress controller's pods. */
+  readonly ingressNamespace: string;
   /** The command that makes faults Kubernetes itself cannot make. */
   readonly faults: string | undefined;
   readonly namespace: string;
@@ -35,6 +37,7 @@ export function clusterSettings(): ClusterSettings {
     postgresImage: process.env.KLAR_TEST_POSTGRES_IMAGE || 'localhost/postgres:15',
     busyboxImage: process.env.KLAR_TEST_BUSYBOX_IMAGE || 'localhost/busybox:1',
     ingress: (process.env.KLAR_TEST_INGRESS || 'http://127.0.0.1:8080').replace(/\/$/, ''),
+    ingressNamespace: process.env.KLAR_TEST_INGRESS_NAMESPACE || 'ingress',
     faults: process.env.KLAR_TEST_FAULTS || undefined,
     namespace: process.env.KLAR_TEST_NAMESPACE || 'klar-test',
     release: 'klar',

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { ApiClient } from '../../support/client.ts';
 import { type Load, type LoadReport, type LoadRequest, type LoadTarget, startLoad } from '../../support/load.ts';
 import { until } from '../../support/until.ts';
+import { byName } from './by-name.ts';
 import { openSchool, type Student } from './traffic-school.ts';
 
 export interface TrafficInput {
@@ -234,5 +235,5 @@ async function effectsOf(input: TrafficInput, orderIds: readonly string[]) {
 }
 
 /** A client whose requests carry the ingress's host name. */
-export const clientOf = (target: LoadTarget): ApiClient =>
-  new ApiClient(`http://${target.host ?? '127.0.0.1'}:${target.port}`, target.name ? { host: target.name } : {});
+export const clientOf = ({ host = '127.0.0.1', port, name }: LoadTarget): ApiClient =>
+  new ApiClient(`http://${host}:${port}`, {}, undefined, name === undefined ? undefined : byName(name));

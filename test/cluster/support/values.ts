@@ -23,13 +23,13 @@ export function imageValues(reference: string): Values {
 const noRateLimits = Object.fromEntries(
   ['AUTH', 'READ', 'WRITE', 'BILLING', 'MEDIA', 'OPS', 'BAD_CREDENTIALS'].map((name) => [
     `RATE_LIMIT_${name}`,
-    '10000000',
+    10_000_000,
   ]),
 );
 
 /** The demo, with two replicas of what serves, and requests that leave room on a machine of two cores. */
 export function testValues(): Values {
-  const { image, postgresImage } = clusterSettings();
+  const { image, postgresImage, ingressNamespace } = clusterSettings();
   const small = { requests: { cpu: '50m', memory: '128Mi' } };
   return {
     mode: 'demo',
@@ -39,7 +39,11 @@ export function testValues(): Values {
     webhookIngest: { replicas: 2, resources: small },
     worker: { replicas: 2, resources: small },
     postgresql: { enabled: true, image: postgresImage },
-    sandbox: { enabled: true },
-    ingress: { enabled: true, host: HOSTS.api, sandboxHost: HOSTS.sandbox },
+    // The provider must not forget its sessions when its pod moves or gets another image.
+    sandbox: { enabled: true, host: HOSTS.sandbox, storage: '256Mi' },
+    ingress: { enabled: true, hosts: [HOSTS.api] },
+    networkPolicies: {
+      ingressController: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': ingressNamespace } } }],
+    },
   };
 }
