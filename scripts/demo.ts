@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { type IncomingMessage, request } from 'node:http';
+import { text as readText } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 
 const HELP = `npm run demo -- [options]
@@ -7,6 +9,8 @@ Walks one real purchase through a running system and prints each step with its t
 a school opens, a student buys a course, the provider's webhook pays it, the lessons open.
 
   --base-url URL   where Klar answers (default: http://127.0.0.1:3000)
+  --connect H:P    connect there whatever a URL says, and name its host in the request: for an ingress whose names no
+                   DNS knows, e.g. --base-url http://klar.test --connect 127.0.0.1:8080
   --school NAME    name of the school that is opened (default: a new one each time)
   --json           one JSON object a step instead of text
   --help           this text
@@ -15,6 +19,7 @@ a school opens, a student buys a course, the provider's webhook pays it, the les
 const { values: options } = parseArgs({
   options: {
     'base-url': { type: 'string', default: 'http://127.0.0.1:3000' },
+    connect: { type: 'string' },
     school: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -41,7 +46,7 @@ async function call<T = Json>(
   if (input.token) headers.authorization = `Bearer ${input.token}`;
   if (input.tenant) headers['klar-tenant'] = input.tenant;
   const url = path.startsWith('http') ? path : `${base}${path}`;
-  const response = await fetch(url, {
+  const response = await send(url, {
     method,
     headers,
     body: input.body === undefined ? undefined : JSON.stringify(input.body),
@@ -62,6 +67,23 @@ async function call<T = Json>(
     body: (text ? JSON.parse(text) : {}) as T,
     requestId: response.headers.get('x-request-id') ?? '',
   };
+}
+
+type Sent = { method: string; headers: Record<string, string>; body: string | undefined; signal: AbortSignal };
+
+/** fetch sets `Host` itself, to what it connects to; under --connect the two differ. */
+async function send(address: string, { body, ...init }: Sent): Promise<Response> {
+  if (!options.connect) return fetch(address, { ...init, ...(body === undefined ? {} : { body }) });
+  const { host, pathname, search } = new URL(address);
+  const place = new URL(`http://${options.connect}`);
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const to = { host: place.hostname, port: place.port, path: pathname + search };
+    const sent = request({ ...init, ...to, headers: { ...init.headers, host } }, resolve);
+    sent.once('error', reject);
+    sent.end(body);
+  });
+  const headers = { 'x-request-id': String(answer.headers['x-request-id'] ?? '') };
+  return new Response(await readText(answer), { status: answer.statusCode ?? 0, headers });
 }
 
 const startedAt = performance.now();
