@@ -30,6 +30,12 @@ export function readDockerfile(): Stage[] {
   return stages;
 }
 
+/** ARG of a stage with its defaults, over which `given` goes. */
+export function stageArguments(stage: Stage, given: Record<string, string>): Record<string, string> {
+  const own = stage.instructions.filter(({ keyword }) => keyword === 'ARG').map(({ text }) => text.split('='));
+  return Object.fromEntries(own.map(([name = '', fallback = '']) => [name, given[name] ?? fallback]));
+}
+
 /** ENV of the image, those of the stages that it is made from included. */
 export function imageEnvironment(stages = readDockerfile(), stage = stages.at(-1)): Record<string, string> {
   if (!stage) return {};

@@ -1,14 +1,14 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { chmod, copyFile, mkdir, rename } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { chmod, copyFile, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { imageEnvironment, readDockerfile, type Stage } from './dockerfile.ts';
+import { imageEnvironment, readDockerfile, type Stage, stageArguments } from './dockerfile.ts';
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../..');
-/** Absolute paths of the image that instructions name; everything else they run is this machine's. */
-const INSIDE = /(?<![\w.-])\/(app|etc\/klar|var\/lib\/klar|tmp\/[\w.$-]+)/g;
+/** Absolute paths of the image that instructions name; the programs they run are this machine's. */
+const INSIDE = /(?<![\w.-])\/(app|client|etc\/klar|opt|usr\/local|var\/lib\/klar|tmp\/[\w.$-]+)/g;
 const isRoot = process.getuid?.() === 0;
 
 export interface Image {
@@ -35,8 +35,9 @@ export async function buildImage(folder: string, args: Record<string, string>): 
   const node = path.join(bin, 'node');
   await mkdir(bin);
   await copyFile(process.execPath, node);
+  await writeFile(path.join(bin, 'apt-get'), APT_GET, { mode: 0o755 });
   for (const [index, stage] of stages.entries()) {
-    await buildStage({ folder, bin, root, stages, stage });
+    await buildStage({ folder, bin, root, stages, stage, args });
     if (index < stages.length - 1) await rename(root, path.join(folder, stage.name));
   }
   const last = stages.at(-1);
@@ -48,17 +49,33 @@ export async function buildImage(folder: string, args: Record<string, string>): 
   };
 }
 
-type Step = { folder: string; bin: string; root: string; stages: Stage[]; stage: Stage };
+/** Installs nothing on this machine: what an instruction asks for must be here already. */
+const APT_GET = `#!/bin/sh
+for word in "$@"; do package=$word; done
+case " $* " in *" update "*) exit 0 ;; esac
+dpkg-query --status "$package" > /dev/null || { echo "this test needs Debian's $package" >&2; exit 1; }
+`;
 
-async function buildStage({ folder, bin, root, stages, stage }: Step): Promise<void> {
+type Step = {
+  folder: string;
+  bin: string;
+  root: string;
+  stages: Stage[];
+  stage: Stage;
+  args: Record<string, string>;
+};
+
+async function buildStage({ folder, bin, root, stages, stage, args }: Step): Promise<void> {
   if (stages.some(({ name }) => name === stage.base)) await run('cp', ['-a', path.join(folder, stage.base), root]);
   const app = path.join(root, 'app');
   await mkdir(app, { recursive: true });
   await mkdir(path.join(root, 'tmp'), { recursive: true });
   await chmod(path.join(root, 'tmp'), 0o1777);
   const env = {
-    ...environment(root, stages, stage, {}),
-    PATH: `${bin}:${process.env.PATH}`,
+    ...registryAccess(),
+    ...stageArguments(stage, args),
+    ...environment(root, stages, stage, args),
+    PATH: `${bin}:${path.join(root, 'usr/local/bin')}:${process.env.PATH}`,
     HOME: process.env.HOME,
     npm_config_prefer_offline: 'true',
   };
@@ -71,7 +88,20 @@ async function buildStage({ folder, bin, root, stages, stage }: Step): Promise<v
   }
 }
 
-const inside = (root: string, text: string) => text.replace(INSIDE, (found) => path.join(root, found));
+/** How this machine reaches its registry; an engine is told by its own configuration. */
+function registryAccess(): Record<string, string | undefined> {
+  const names = /^(npm_config_.*|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|https?_proxy|no_proxy)$/i;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => names.test(name)));
+}
+
+/** Instructions remove and make folders as root: one whose path is not the image's must not run here. */
+function inside(root: string, text: string): string {
+  const words = text.match(/(?<![\w.$)}*-])\/\w[\w/.$*-]*/g) ?? [];
+  const outside = words.filter((word) => word !== '/dev/null' && word.search(INSIDE) !== 0);
+  if (outside.length > 0)
+    throw new Error(`the Dockerfile names ${outside.join(', ')}, which this test does not keep apart`);
+  return text.replace(INSIDE, (found) => path.join(root, found));
+}
 
 function environment(root: string, stages: Stage[], stage: Stage | undefined, args: Record<string, string>) {
   const entries = Object.entries(imageEnvironment(stages, stage)).filter(([name]) => name !== 'PATH');
@@ -95,13 +125,16 @@ async function copy(folder: string, root: string, text: string): Promise<void> {
   for (const word of words) {
     if (!from) refuseIgnored(word);
     const source = from ? path.join(folder, from, word) : path.join(ROOT, word);
-    const merge = existsSync(place) && !target.endsWith('/');
-    await run('cp', ['-a', '--no-preserve=ownership', merge ? `${source}/.` : source, place]);
+    // Of a folder an engine copies what is in it.
+    const isFolder = statSync(source).isDirectory();
+    if (isFolder) await mkdir(place, { recursive: true });
+    await run('cp', ['-a', '--no-preserve=ownership', isFolder ? `${source}/.` : source, place]);
   }
 }
 
 /** What .dockerignore keeps out does not reach an engine. */
 function refuseIgnored(word: string): void {
   const lines = readFileSync(path.join(ROOT, '.dockerignore'), 'utf8').split('\n');
-  if (lines[0] !== '*' || !lines.includes(`!${word}`)) throw new Error(`.dockerignore keeps ${word} out of the image`);
+  const allowed = lines.some((line) => line === `!${word}` || (line !== '' && `!${word}`.startsWith(`${line}/`)));
+  if (lines[0] !== '*' || !allowed) throw new Error(`.dockerignore keeps ${word} out of the image`);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -33,7 +33,7 @@ describe('the image', function () {
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'klar-image-'));
-    image = await buildImage(folder, { KLAR_COMMIT: 'abc123' });
+    image = await buildImage(folder, { KLAR_COMMIT: 'abc123', KLAR_CREATED: '2026-01-02T03:04:05Z' });
     stack = await createStack();
     empty = await startOwnPostgres({ durable: false });
   });
@@ -63,9 +63,51 @@ describe('the image', function () {
       assert.ok(!packages.includes(name), name);
     }
     assert.deepEqual((await readdir(inImage())).sort(), [
-      ...['.compile-cache', 'migrations', 'node_modules', 'package.json'],
+      ...['.compile-cache', 'migrations', 'node_modules', 'package.json', 'sbom.cdx.json'],
       ...['schema.sql', 'security-definer.txt', 'services'],
     ]);
+  });
+
+  it('holds the three client tools, with the record and the copyright of the packages they come from', async () => {
+    const inRoot = (...parts: string[]) => path.join(image.root, ...parts);
+    assert.deepEqual((await readdir(inRoot('usr/local/bin'))).sort(), ['pg_dump', 'pg_restore', 'psql']);
+    const { stdout } = await run(inRoot('usr/local/bin/pg_dump'), ['--version'], options({}));
+    assert.match(stdout, /^pg_dump \(PostgreSQL\) 15\./);
+    const packages = await readdir(inRoot('var/lib/dpkg/status.d'));
+    assert.ok(packages.includes('postgresql-client-15'));
+    for (const name of packages) await access(inRoot('usr/share/doc', name, 'copyright'));
+  });
+
+  it('lists in its bill of materials exactly the packages that it holds', async () => {
+    const bom = JSON.parse(await readFile(inImage('sbom.cdx.json'), 'utf8'));
+    assert.equal(bom.bomFormat, 'CycloneDX');
+    const components: { 'bom-ref': string; name: string; version: string; purl: string }[] = bom.components;
+    const refs = new Set([bom.metadata.component['bom-ref'], ...components.map((one) => one['bom-ref'])]);
+    assert.equal(refs.size, components.length + 1);
+    for (const { ref, dependsOn = [] } of bom.dependencies) {
+      for (const one of [ref, ...dependsOn]) assert.ok(refs.has(one), one);
+    }
+    const listed = components.filter(({ purl }) => purl.startsWith('pkg:npm/')).map(({ name }) => name);
+    const held = (await readdir(inImage('node_modules'), { recursive: true }))
+      .filter((file) => /(^|node_modules\/)(@[^/]+\/)?[^@/.][^/]*\/package\.json$/.test(file))
+      .map((file) => file.replace(/^.*node_modules\//, '').replace('/package.json', ''));
+    assert.deepEqual([...new Set(listed)].sort(), [...new Set(held)].sort());
+    for (const name of ['express', '@node-rs/argon2', 'once', 'postgresql-client-15', 'libc6', 'node']) {
+      assert.ok(
+        components.some((one) => one.name === name && one.version !== '' && one.purl.includes(`@`)),
+        name,
+      );
+    }
+    assert.equal(bom.metadata.timestamp, '2026-01-02T03:04:05Z');
+  });
+
+  it('refuses to play the providers in production, which is what it does unless told otherwise', async () => {
+    const started = run(image.node, ['services/sandbox/main.ts'], options({}));
+    await assert.rejects(started, (error: { code: number; stderr: string }) => {
+      assert.equal(error.code, 78);
+      assert.match(error.stderr, /production/);
+      return true;
+    });
   });
 
   it('gives its user nothing to write below /app, and the mount points that compose.yaml needs', async () => {
