@@ -17,18 +17,21 @@ export interface TestServer {
 }
 
 /** Debian's PostgreSQL, for instance, instead of the embedded one. */
-const binDir = process.env.KLAR_TEST_POSTGRES_BIN;
+const BIN_DIR = process.env.KLAR_TEST_POSTGRES_BIN;
 
 /**
  * A PostgreSQL of the test's own, on a free port, in a temporary folder.
  * @param durable with fsync, for tests that crash it
+ * @param binDir another PostgreSQL than the run's
  */
 export async function startOwnPostgres({
   durable = true,
   settings = {},
+  binDir = BIN_DIR,
 }: {
   durable?: boolean;
   settings?: Record<string, string>;
+  binDir?: string | undefined;
 } = {}): Promise<TestServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'klar-test-'));
   await chmod(folder, 0o755);

@@ -52,25 +52,23 @@ export async function dumpDatabase(input: DumpInput): Promise<Dump> {
       const release = () => {
         letGo ??= letMigrationsGo(tx);
         letGo.catch(() => {});
+        return letGo;
       };
       const dumping = runDump(input, snapshot.snapshot, both, release);
-      dumping.catch(() => {});
+      // Neither half is worth anything without the other: the end of one ends the other, and is what is told.
+      dumping.catch((error) => stopped.abort(error));
       try {
         const figures = await readFigures(tx);
         await dumping;
-        release();
-        if ((await letGo) !== true)
-          throw fail.unavailable('backup_dump_failed', 'The connection that held the snapshot was lost.');
-        return { snapshot, figures };
+        if (await release()) return { snapshot, figures };
+        throw fail.unavailable('backup_dump_failed', 'The connection that held the snapshot was lost.');
       } catch (error) {
-        // Neither half is worth anything without the other.
         stopped.abort(error);
-        // What ended the figures may be no more than the end of the dump.
-        const [ended] = await Promise.allSettled([dumping]);
-        throw ended?.status === 'rejected' && ended.reason !== error && !both.aborted ? ended.reason : error;
+        await Promise.allSettled([dumping]);
+        throw error;
       }
     },
-    { isolation: 'repeatable read', readOnly: true, retries: 0, signal, statementTimeoutMs: 0 },
+    { isolation: 'repeatable read', readOnly: true, retries: 0, signal: both, statementTimeoutMs: 0 },
   );
   await checkArchive(input, dump);
   return dump;
