@@ -5,6 +5,8 @@ import { renderEnvExample } from '#platform/config/index.ts';
 import { generateOpenApi } from '../services/api/openapi.ts';
 import { COMMANDS } from '../services/cli/commands.ts';
 import { renderChartSettings } from './chart-settings.ts';
+import { renderChartSettingsTable } from './chart-settings-table.ts';
+import { renderValuesSchema } from './chart-values-schema.ts';
 import { schemaSnapshot } from './schema-snapshot.ts';
 
 /** A committed file that is made from code; CI makes it again and compares. */
@@ -18,6 +20,8 @@ const FILES: Generated[] = [
     source: 'services/platform/config/spec.ts',
     render: renderChartSettings,
   },
+  { file: 'charts/klar/values.schema.json', source: 'scripts/chart-values-schema.ts', render: renderValuesSchema },
+  { file: 'charts/klar/SETTINGS.md', source: 'services/platform/config/spec.ts', render: renderChartSettingsTable },
   { file: 'openapi.json', source: 'services/api/routes/', render: generateOpenApi },
   { file: 'schema.sql', source: 'migrations/', render: async () => (await schemaSnapshot()).schema },
   {

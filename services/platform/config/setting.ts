@@ -19,6 +19,10 @@ export type Setting<T> = {
   /** Shown in .env.example where there is no default. */
   example?: string | undefined;
   secret: false;
+  /** Of a number or a URL: what the schema of the chart also checks. */
+  min?: number | undefined;
+  max?: number | undefined;
+  schemes?: readonly string[] | undefined;
   /** Who reads it; absent: every process. */
   processes?: readonly ProcessName[] | undefined;
   requiredIn?: Requirement | undefined;
@@ -124,7 +128,7 @@ export function url<R extends Row<string> & { protocols: readonly string[] }>(ro
     return yes(value.replace(/\/+$/, ''));
   };
   const { protocols: _protocols, ...rest } = row;
-  return make('url', parse, rest as unknown as R);
+  return { ...make<string, Given<string, R>>('url', parse, rest as unknown as R), schemes: row.protocols };
 }
 
 /** Comma-separated origins (`https://app.example.com`), matched exactly; `*` is for development only. */
