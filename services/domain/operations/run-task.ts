@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Clock } from '#platform/clock/index.ts';
 import type { Db, Tx } from '#platform/db/index.ts';
-import { fail } from '#platform/errors/index.ts';
+import { fail, KlarError } from '#platform/errors/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import { type Claim, claimRun } from './claim.ts';
 import { settleMissed } from './missed.ts';
@@ -143,7 +143,8 @@ async function runOne(input: RunTaskInput, work: TaskWork): Promise<Pick<TaskEnd
   } finally {
     clearTimeout(timer);
     input.signal.removeEventListener('abort', onSignal);
-    await lease.stop();
+    // Not awaited: a renewal that hangs must not use up the time in which the end is written.
+    lease.stop();
   }
 
   // The reason for the abort says more than what the work made of it ("aborted").
@@ -151,7 +152,7 @@ async function runOne(input: RunTaskInput, work: TaskWork): Promise<Pick<TaskEnd
   if (isLostRun(reason)) throw reason;
   const end = {
     status: failure === undefined ? ('succeeded' as const) : ('failed' as const),
-    detail,
+    detail: failure === undefined ? detail : detailOf(reason),
     error: failure === undefined ? null : errorText(reason, input.redact),
   };
   const until = input.signal.aborted
@@ -170,6 +171,10 @@ async function runOne(input: RunTaskInput, work: TaskWork): Promise<Pick<TaskEnd
 const lostRun = () =>
   fail.conflict('task_run_lost', 'Another process has taken this run over; what is left of it is done there.');
 const isLostRun = (error: unknown) => (error as { code?: unknown } | null)?.code === 'task_run_lost';
+
+/** What a failure found out before it failed: `fail.*(code, detail, { members })`. */
+const detailOf = (error: unknown): Record<string, unknown> =>
+  error instanceof KlarError ? (error.extra.members ?? {}) : {};
 
 /** Says every so often that this process lives. Missing the database is no reason to stop: nobody else has it either. */
 function keepLease(input: { db: Db; log: Logger; id: RunId; timing: TaskTiming; lost: () => void }) {
@@ -200,13 +205,8 @@ function keepLease(input: { db: Db; log: Logger; id: RunId; timing: TaskTiming; 
       }
     }
   };
-  const running = loop();
-  return {
-    stop: () => {
-      stopped.abort();
-      return running;
-    },
-  };
+  void loop();
+  return { stop: () => stopped.abort() };
 }
 
 /** What `work` comes to; work that does not stop within the grace after its signal is left behind. */
