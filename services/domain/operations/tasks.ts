@@ -54,14 +54,6 @@ export const TASKS = {
     staleAfterS: DAILY_STALE,
     needs: ['BACKUP_URL'],
   },
-  'backup-prune': {
-    command: 'backups prune',
-    schedule: '0 7 * * *',
-    missed: 'skip',
-    deadlineS: HOUR,
-    staleAfterS: 3 * DAY,
-    needs: ['BACKUP_URL'],
-  },
   cleanup: {
     command: 'cleanup',
     schedule: '15 3 * * *',
