@@ -70,7 +70,6 @@ const image = like('^([a-z0-9./:_-]+[a-zA-Z0-9._/:@-]*)?$');
 
 const properties: Record<string, Schema> = {
   mode: oneOf('demo', 'staging', 'production'),
-  nameOverride: nameOrNone,
   fullnameOverride: nameOrNone,
   image: object({
     repository: like('^[a-z0-9]*([a-z0-9._/:-]*[a-z0-9])?$'),

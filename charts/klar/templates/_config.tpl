@@ -3,7 +3,7 @@
 {{- $process := .process -}}
 {{- $spec := (.ctx.Files.Get "settings.generated.json" | fromJson).config -}}
 {{- range $name, $value := include "klar.config" .ctx | fromJson -}}
-{{- if has $process (get $spec $name).processes }}
+{{- if has $process (get $spec $name | default (dict "processes" list)).processes }}
 {{ $name }}: {{ include "klar.settingText" $value | quote }}
 {{- end -}}
 {{- end -}}
