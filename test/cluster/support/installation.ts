@@ -54,7 +54,7 @@ export function installation(): Promise<Installation> {
 
 async function install(): Promise<Installation> {
   const { namespace, release } = clusterSettings();
-  await kubectl(['-A', 'apply', '-f', '-'], { input: namespaceManifest(namespace) });
+  await kubectl(['-n', 'default', 'apply', '-f', '-'], { input: namespaceManifest(namespace) });
   await apply(defaultDeny);
   const folder = await mkdtemp(path.join(tmpdir(), 'klar-cluster-'));
   process.once('exit', () => void rm(folder, { recursive: true, force: true }));
@@ -96,13 +96,19 @@ export async function pictureOf(): Promise<string> {
     tryKubectl(['get', 'events', '--sort-by=.lastTimestamp']),
     tryKubectl(['logs', '-l', 'app.kubernetes.io/name', '--all-containers', '--prefix', '--tail', '8']),
   ]);
-  return parts.map((part) => `${part.stdout.slice(-5_000)}${part.stderr.slice(-500)}`).join('\n---\n');
+  const short = (text: string) =>
+    text
+      .split('\n')
+      .slice(-40)
+      .map((line) => line.slice(0, 260))
+      .join('\n');
+  return parts.map((part) => short(part.stdout) + short(part.stderr)).join('\n---\n');
 }
 
 /** Removes the installation with all that it stored. */
 export async function uninstall(): Promise<void> {
   const { namespace, release } = clusterSettings();
   await tryHelm(['uninstall', release, '--wait', '--timeout', '3m']);
-  await tryKubectl(['-A', 'delete', 'namespace', namespace, '--wait', '--timeout=180s']);
+  await tryKubectl(['-n', 'default', 'delete', 'namespace', namespace, '--wait', '--timeout=180s']);
   shared = undefined;
 }

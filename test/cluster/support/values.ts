@@ -3,8 +3,10 @@ import { clusterSettings } from './settings.ts';
 /** Values of a chart, as JSON. */
 export type Values = { [key: string]: unknown };
 
-/** Names by which the ingress tells the installation from others. */
-export const HOSTS = { api: 'klar.test', sandbox: 'sandbox.klar.test' } as const;
+const space = process.env.KLAR_TEST_NAMESPACE || 'klar-test';
+
+/** Names by which the ingress tells this installation from others, of other runs in the same cluster too. */
+export const HOSTS = { api: `${space}.test`, sandbox: `sandbox.${space}.test` } as const;
 
 /** `localhost/klar:x` -> what the chart calls `image`. */
 export function imageValues(reference: string): Values {
