@@ -1,17 +1,15 @@
 import {
-  failureText,
   insertProof,
   openStore,
   type RestoreProof,
   readSystemIdentifier,
   verifyBackup,
 } from '#domain/operations/backups/index.ts';
-import { createDb, type Db } from '#platform/db/index.ts';
 import { newestMigration } from '#platform/db/setup.ts';
 import { fail } from '#platform/errors/index.ts';
-import { type TaskCommandInput, taskCommand } from '../task-command.ts';
-import { databaseUrl } from './database-url.ts';
+import { taskCommand } from '../task-command.ts';
 import { MIGRATIONS_DIR } from './migrate.ts';
+import { opsDb } from './ops-db.ts';
 import { checkLines, duration, restoreFailed } from './restore-report.ts';
 
 /** `klar restore-verify`: the backup is worth what its restore has shown. */
@@ -39,7 +37,7 @@ export const restoreVerify = taskCommand({
         'Set RESTORE_VERIFY_DATABASE_URL to postgres://user:password@host:5432/postgres, a server for restores alone.',
       );
     }
-    const db = opsDatabase(input);
+    const db = opsDb(settings, input.log());
     try {
       const store = await openStore(settings);
       const proof = await verifyBackup({
@@ -65,7 +63,7 @@ export const restoreVerify = taskCommand({
       });
       if (proof.failure !== undefined) {
         for (const line of checkLines(proof.checks)) say(line);
-        throw restoreFailed(proof.failure, { proof: summary(proof, proofId) });
+        throw restoreFailed(proof.failure, { proof_id: proofId, backup_id: proof.backupId });
       }
       return { detail: summary(proof, proofId), text: told(proof, proofId) };
     } catch (error) {
@@ -76,13 +74,8 @@ export const restoreVerify = taskCommand({
   },
 });
 
-function opsDatabase(input: TaskCommandInput): Db {
-  const url = databaseUrl(input.settings, ['DATABASE_URL_OPS', 'DATABASE_URL']);
-  return createDb({ url, role: 'klar_ops', poolSize: 1, appName: 'klar restore-verify', log: input.log() });
-}
-
 function summary(proof: RestoreProof, proofId: string): Record<string, unknown> {
-  const { backupId, ok, rtoSeconds, rpoSeconds, checks, steps, failure } = proof;
+  const { backupId, ok, rtoSeconds, rpoSeconds, checks, steps } = proof;
   return {
     proof_id: proofId,
     backup_id: backupId,
@@ -91,7 +84,6 @@ function summary(proof: RestoreProof, proofId: string): Record<string, unknown> 
     rpo_seconds: rpoSeconds,
     checks,
     steps,
-    ...(failure === undefined ? {} : { code: failure.code, detail: failureText(failure) }),
   };
 }
 

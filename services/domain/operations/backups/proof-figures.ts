@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Tx } from '#platform/db/index.ts';
 import { catalogTextIn } from '#platform/db/setup.ts';
 import { type MoneySum, readIdentity, readTableFigures, type TableFigures } from '../store/figures.ts';
+import { flattenConditions } from './proof-conditions.ts';
 
 export type { MoneySum, TableFigures } from '../store/figures.ts';
 
@@ -25,7 +26,7 @@ export async function readFigures(tx: Tx): Promise<Figures> {
   return { schema_version, catalog_sha256: catalogDigest(await catalogTextIn(tx)), tables, sums, system_identifier };
 }
 
-/** SHA-256 of a catalog text. */
+/** SHA-256 of a catalog text, whose conditions a restored copy may print with fewer brackets. */
 export function catalogDigest(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return createHash('sha256').update(flattenConditions(text)).digest('hex');
 }

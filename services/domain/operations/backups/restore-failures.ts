@@ -37,7 +37,7 @@ export const RESTORE_FAILURES = {
   restore_target_not_empty: { exit: 42, mend: 'Name an empty database: klar restore never overwrites one.' },
   restore_target_incomplete: { exit: 43, mend: 'klar restore --again drops what is half restored and begins anew.' },
   restore_target_busy: { exit: 44, mend: 'Wait for the other restore, or end it.' },
-  restore_target_unreachable: { exit: 45, mend: 'Is the server up, and are its name, port and password right?' },
+  restore_target_unreachable: { exit: 45, mend: 'Check that it is up, and its name, port and password.' },
   restore_tools: { exit: 46, mend: 'Build the image with a newer client: --build-arg PG_CLIENT=<major>.' },
   restore_timed_out: { exit: 47, mend: 'Give it more jobs (BACKUP_JOBS), a faster server, or a longer deadline.' },
   restore_stopped: { exit: 48, mend: 'Run it again.' },
