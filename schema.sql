@@ -90,7 +90,9 @@ create policy tenant_isolation on app.api_keys as permissive for all to public
   using ((tenant_id = ( SELECT app.current_tenant() AS current_tenant)))
   with check ((tenant_id = ( SELECT app.current_tenant() AS current_tenant)));
 grant insert, select on app.api_keys to klar_api;
+grant delete on app.api_keys to klar_cleanup;
 grant update (sealed_hash, last_used_at, revoked_at) on app.api_keys to klar_api;
+grant select (tenant_id, id, prefix, revoked_at) on app.api_keys to klar_cleanup;
 
 -- app.audit_pending
 create table app.audit_pending (
@@ -263,7 +265,9 @@ create policy tenant_isolation on app.invitations as permissive for all to publi
   using ((tenant_id = ( SELECT app.current_tenant() AS current_tenant)))
   with check ((tenant_id = ( SELECT app.current_tenant() AS current_tenant)));
 grant insert, select on app.invitations to klar_api;
+grant delete on app.invitations to klar_cleanup;
 grant update (state, accepted_at, accepted_by, revoked_at) on app.invitations to klar_api;
+grant select (tenant_id, id, token_hash, expires_at) on app.invitations to klar_cleanup;
 
 -- app.lesson_progress
 create table app.lesson_progress (
@@ -365,6 +369,7 @@ create table app.notification_deliveries (
   constraint notification_deliveries_to_email_check CHECK ((((length(to_email) >= 3) AND (length(to_email) <= 254)) AND (to_email !~ '[[:cntrl:][:space:]<>,;]'::text))),
   constraint notification_deliveries_to_name_check CHECK (((length(to_name) <= 200) AND (to_name !~ '[[:cntrl:]]'::text)))
 );
+CREATE INDEX notification_deliveries_settled ON app.notification_deliveries USING btree (tenant_id, updated_at) WHERE ((state = ANY (ARRAY['sent'::text, 'dead'::text])) AND (to_email <> 'erased@invalid'::text));
 CREATE INDEX notification_deliveries_unfinished ON app.notification_deliveries USING btree (tenant_id, state, updated_at) WHERE (state = ANY (ARRAY['queued'::text, 'sending'::text, 'failed'::text, 'dead'::text]));
 alter table app.notification_deliveries enable row level security;
 alter table app.notification_deliveries force row level security;
@@ -373,6 +378,7 @@ create policy tenant_isolation on app.notification_deliveries as permissive for 
   with check ((tenant_id = ( SELECT app.current_tenant() AS current_tenant)));
 grant insert, select, update on app.notification_deliveries to klar_worker;
 grant insert (tenant_id, id, dedupe_key, template, to_email, to_name, person_id, data), select (tenant_id, id, dedupe_key) on app.notification_deliveries to klar_api;
+grant select (tenant_id, id, to_email, state, updated_at), update (to_email, to_name, data, last_error) on app.notification_deliveries to klar_cleanup;
 
 -- app.order_lines
 create table app.order_lines (
@@ -892,6 +898,7 @@ create table inbox.events (
   last_failed_at timestamp with time zone,
   handled_at timestamp with time zone,
   replayed_at timestamp with time zone,
+  raw_dropped_at timestamp with time zone,
   constraint events_pkey PRIMARY KEY (id),
   constraint events_provider_key UNIQUE (provider, account, event_id),
   constraint events_lease_check CHECK ((((state = 'leased'::text) = (lease_token IS NOT NULL)) AND ((state = 'leased'::text) = (lease_until IS NOT NULL)))),
@@ -903,9 +910,11 @@ CREATE INDEX events_leased ON inbox.events USING btree (lease_until) WHERE (stat
 CREATE INDEX events_ready ON inbox.events USING btree (tenant_id, next_attempt_at) WHERE (state = 'ready'::text);
 CREATE INDEX events_received ON inbox.events USING btree (next_attempt_at) WHERE (state = 'received'::text);
 CREATE INDEX events_stopped ON inbox.events USING btree (state, id) WHERE (state = ANY (ARRAY['ignored'::text, 'unmatched'::text, 'dead'::text]));
+CREATE INDEX events_with_payload ON inbox.events USING btree (received_at) WHERE ((raw_dropped_at IS NULL) AND (state = ANY (ARRAY['done'::text, 'ignored'::text, 'unmatched'::text])));
+CREATE INDEX events_without_payload ON inbox.events USING btree (received_at) WHERE (raw_dropped_at IS NOT NULL);
 grant select on inbox.events to klar_ops;
 grant select on inbox.events to klar_worker;
-grant select (id, provider, account, event_id, type, livemode, received_at, verdict, state, tenant_id, object_ids, run, attempts, next_attempt_at, lease_until, last_error, last_failed_at, handled_at, replayed_at), update (state, run, attempts, next_attempt_at, last_error, replayed_at) on inbox.events to klar_api;
+grant select (id, provider, account, event_id, type, livemode, received_at, verdict, state, tenant_id, object_ids, run, attempts, next_attempt_at, lease_until, last_error, last_failed_at, handled_at, replayed_at, raw_dropped_at), update (state, run, attempts, next_attempt_at, last_error, replayed_at) on inbox.events to klar_api;
 grant insert (id, provider, account, event_id, type, livemode, raw, received_at, verdict) on inbox.events to klar_ingest;
 grant update (state, run, attempts, next_attempt_at, last_error, replayed_at) on inbox.events to klar_ops;
 grant update (state, tenant_id, object_ids, attempts, next_attempt_at, lease_token, lease_until, last_error, last_failed_at, handled_at) on inbox.events to klar_worker;
@@ -927,8 +936,10 @@ create table ops.backups (
   constraint backups_detail_check CHECK ((jsonb_typeof(detail) = 'object'::text))
 );
 CREATE INDEX backups_by_time ON ops.backups USING btree (committed_at);
+grant delete on ops.backups to klar_cleanup;
 grant insert, select, update on ops.backups to klar_ops;
 grant select on ops.backups to klar_worker;
+grant select (id, pruned_at) on ops.backups to klar_cleanup;
 
 -- ops.migration_checksums
 create table ops.migration_checksums (
@@ -973,8 +984,10 @@ create table ops.restore_proofs (
   constraint restore_proofs_rto_seconds_check CHECK ((rto_seconds >= (0)::double precision))
 );
 CREATE INDEX restore_proofs_by_time ON ops.restore_proofs USING btree (finished_at);
+grant delete on ops.restore_proofs to klar_cleanup;
 grant insert, select, update on ops.restore_proofs to klar_ops;
 grant select on ops.restore_proofs to klar_worker;
+grant select (id, finished_at, ok) on ops.restore_proofs to klar_cleanup;
 
 -- ops.task_runs
 create table ops.task_runs (
@@ -1006,8 +1019,10 @@ CREATE INDEX task_runs_by_task ON ops.task_runs USING btree (task, started_at);
 CREATE INDEX task_runs_ended ON ops.task_runs USING btree (finished_at) WHERE (finished_at IS NOT NULL);
 CREATE INDEX task_runs_running ON ops.task_runs USING btree (task) WHERE (status = 'running'::text);
 CREATE UNIQUE INDEX task_runs_tick ON ops.task_runs USING btree (task, scheduled_for) WHERE (scheduled_for IS NOT NULL);
+grant delete on ops.task_runs to klar_cleanup;
 grant insert, select, update on ops.task_runs to klar_ops;
 grant select on ops.task_runs to klar_worker;
+grant select (id, task, status, finished_at) on ops.task_runs to klar_cleanup;
 
 -- ops.worker_heartbeats
 create table ops.worker_heartbeats (
@@ -1016,8 +1031,10 @@ create table ops.worker_heartbeats (
   beat_at timestamp with time zone not null default now(),
   constraint worker_heartbeats_pkey PRIMARY KEY (worker_id)
 );
+grant delete on ops.worker_heartbeats to klar_cleanup;
 grant select on ops.worker_heartbeats to klar_ops;
 grant delete, insert, select, update on ops.worker_heartbeats to klar_worker;
+grant select (worker_id, beat_at) on ops.worker_heartbeats to klar_cleanup;
 
 -- routing.api_keys
 create table routing.api_keys (
@@ -1026,6 +1043,8 @@ create table routing.api_keys (
   constraint api_keys_pkey PRIMARY KEY (prefix)
 );
 grant insert, select on routing.api_keys to klar_api;
+grant delete on routing.api_keys to klar_cleanup;
+grant select (prefix, tenant_id) on routing.api_keys to klar_cleanup;
 
 -- routing.invitations
 create table routing.invitations (
@@ -1035,6 +1054,8 @@ create table routing.invitations (
   constraint invitations_token_hash_check CHECK ((length(token_hash) = 32))
 );
 grant insert, select on routing.invitations to klar_api;
+grant delete on routing.invitations to klar_cleanup;
+grant select (token_hash, tenant_id) on routing.invitations to klar_cleanup;
 
 -- routing.person_tenants
 create table routing.person_tenants (
@@ -1135,6 +1156,94 @@ begin
 end
 $function$;
 
+-- inbox.count_old_events(integer,boolean)
+CREATE OR REPLACE FUNCTION inbox.count_old_events(older_than_days integer, with_payload boolean)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select count(*) from inbox.events e
+   where (e.raw_dropped_at is null) = with_payload and e.state in ('done', 'ignored', 'unmatched')
+     and e.received_at < now() - make_interval(days => older_than_days)
+$function$;
+grant execute on function inbox.count_old_events(integer,boolean) to klar_cleanup;
+
+-- inbox.drop_payloads(integer,integer)
+CREATE OR REPLACE FUNCTION inbox.drop_payloads(older_than_days integer, most integer)
+ RETURNS TABLE(found bigint, purged bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if older_than_days < 90 then
+    raise exception 'payloads of events are kept 90 days at least' using errcode = 'KL002';
+  end if;
+  return query
+  with old as (
+    select e.id from inbox.events e
+     where e.raw_dropped_at is null and e.state in ('done', 'ignored', 'unmatched')
+       and e.received_at < now() - make_interval(days => older_than_days)
+     order by e.received_at limit most
+     for update skip locked
+  ), dropped as (
+    update inbox.events e set raw = ''::bytea, raw_dropped_at = clock_timestamp()
+      from old where e.id = old.id returning 1
+  )
+  select (select count(*) from old), (select count(*) from dropped);
+end
+$function$;
+grant execute on function inbox.drop_payloads(integer,integer) to klar_cleanup;
+
+-- inbox.purge_events(integer,integer)
+CREATE OR REPLACE FUNCTION inbox.purge_events(older_than_days integer, most integer)
+ RETURNS TABLE(found bigint, purged bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if older_than_days < 180 then
+    raise exception 'events are kept 180 days at least' using errcode = 'KL002';
+  end if;
+  return query
+  with old as (
+    select e.id from inbox.events e
+     where e.raw_dropped_at is not null and e.state in ('done', 'ignored', 'unmatched')
+       and e.received_at < now() - make_interval(days => older_than_days)
+     order by e.received_at limit most
+     for update skip locked
+  ), gone as (
+    delete from inbox.events e using old where e.id = old.id returning 1
+  )
+  select (select count(*) from old), (select count(*) from gone);
+end
+$function$;
+grant execute on function inbox.purge_events(integer,integer) to klar_cleanup;
+
+-- ops.count_expired_auth(text)
+CREATE OR REPLACE FUNCTION ops.count_expired_auth(what text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  case what
+    when 'sessions' then return (select count(*) from auth.sessions o where o.expires_at < now());
+    when 'revoked_sessions' then
+      return (select count(*) from auth.revoked_sessions o where o.until < now() - interval '1 minute');
+    when 'verifications' then return (select count(*) from auth.verifications o where o.expires_at < now());
+    when 'spent_codes' then return (select count(*) from auth.spent_codes o where o.expires_at < now());
+    when 'throttles' then
+      return (select count(*) from auth.throttles o
+               where o.last_failure_at < now() - interval '2 days' and o.locked_until < now());
+  end case;
+end
+$function$;
+grant execute on function ops.count_expired_auth(text) to klar_cleanup;
+
 -- ops.holds_task_run(text,text)
 CREATE OR REPLACE FUNCTION ops.holds_task_run(run text, holder text)
  RETURNS boolean
@@ -1153,6 +1262,43 @@ grant execute on function ops.holds_task_run(text,text) to klar_api;
 grant execute on function ops.holds_task_run(text,text) to klar_cleanup;
 grant execute on function ops.holds_task_run(text,text) to klar_ops;
 grant execute on function ops.holds_task_run(text,text) to klar_worker;
+
+-- ops.purge_auth(text,integer)
+CREATE OR REPLACE FUNCTION ops.purge_auth(what text, most integer)
+ RETURNS TABLE(found bigint, purged bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  gone bigint;
+begin
+  case what
+    when 'sessions' then
+      delete from auth.sessions s where s.id in (
+        select o.id from auth.sessions o where o.expires_at < now() limit most for update skip locked);
+    when 'revoked_sessions' then
+      delete from auth.revoked_sessions s where s.session_id in (
+        select o.session_id from auth.revoked_sessions o where o.until < now() - interval '1 minute'
+        limit most for update skip locked);
+    when 'verifications' then
+      delete from auth.verifications v where v.id in (
+        select o.id from auth.verifications o where o.expires_at < now() limit most for update skip locked);
+    when 'spent_codes' then
+      delete from auth.spent_codes c where (c.person_id, c.code_hash) in (
+        select o.person_id, o.code_hash from auth.spent_codes o where o.expires_at < now()
+        limit most for update skip locked);
+    when 'throttles' then
+      delete from auth.throttles t where t.key in (
+        select o.key from auth.throttles o
+         where o.last_failure_at < now() - interval '2 days' and o.locked_until < now()
+        limit most for update skip locked);
+  end case; -- anything else is an error
+  get diagnostics gone = row_count;
+  return query select gone, gone;
+end
+$function$;
+grant execute on function ops.purge_auth(text,integer) to klar_cleanup;
 
 -- ops.schema_version()
 CREATE OR REPLACE FUNCTION ops.schema_version()

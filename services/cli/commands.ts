@@ -97,4 +97,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Restore a backup into an empty database; --dry-run first',
     load: async () => (await import('./commands/restore.ts')).restoreCommand,
   },
+  {
+    name: 'cleanup',
+    summary: 'Delete what the retention rules say is over',
+    load: async () => (await import('./commands/cleanup.ts')).cleanup,
+  },
 ];

@@ -147,7 +147,9 @@ export const webhooksShow: Command = {
 
 function told(result: RequeueResult): string[] {
   const skipped = [
-    ...(result.skipped_state ? [`${result.skipped_state} skipped: not in a state to ${result.verb}`] : []),
+    ...(result.skipped_state
+      ? [`${result.skipped_state} skipped: not in a state to ${result.verb}, or too old to have a payload`]
+      : []),
     ...(result.skipped_cooldown ? [`${result.skipped_cooldown} skipped: queued by hand moments ago`] : []),
     ...(result.limit_reached ? ['The limit was reached: there may be more.'] : []),
   ];

@@ -3,4 +3,5 @@ export type { Mail, Mailer } from './gateway.ts';
 export { createDeliverHandler, type DeliverPayload, deliver } from './jobs.ts';
 export { type Notification, notify } from './service.ts';
 export { createSmtpMailer } from './smtp.ts';
+export { oldDeliveries } from './store.ts';
 export { TEMPLATES, type TemplateName, type TemplateVariables } from './templates.ts';

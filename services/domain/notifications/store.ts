@@ -88,3 +88,32 @@ export const failed = async (tx: TenantTx, id: string, lease: string, error: str
   (await tx.run(settleFailed, [tx.tenantId, id, lease, error])) === 1;
 export const dead = async (tx: TenantTx, id: string, lease: string, error: string, secret: readonly string[]) =>
   (await tx.run(settleDead, [tx.tenantId, id, lease, error, secret])) === 1;
+
+/** Stands where an address was; no mail can go there (RFC 2606). */
+const NOBODY = 'erased@invalid';
+
+const emptyOld = statement<{ found: number; purged: number }>(
+  'notifications.empty_old_deliveries',
+  `with old as (
+     select d.id from app.notification_deliveries d
+      where d.tenant_id = $1 and d.state in ('sent', 'dead') and d.to_email <> '${NOBODY}'
+        and d.updated_at < now() - make_interval(days => $2) limit $3
+   ), emptied as (
+     update app.notification_deliveries d set to_email = '${NOBODY}', to_name = null, data = '{}', last_error = null
+       from old where d.tenant_id = $1 and d.id = old.id and d.to_email <> '${NOBODY}' returning 1
+   )
+   select (select count(*) from old) as found, (select count(*) from emptied) as purged`,
+);
+
+const countOld = statement<{ count: number }>(
+  'notifications.count_old_deliveries',
+  `select count(*) as count from app.notification_deliveries d
+    where d.tenant_id = $1 and d.state in ('sent', 'dead') and d.to_email <> '${NOBODY}'
+      and d.updated_at < now() - make_interval(days => $2)`,
+);
+
+/** For the cleanup: settled so many days ago. The row stays, as its dedupe key keeps the same mail from going out again. */
+export const oldDeliveries = (days: number) => ({
+  purge: (tx: TenantTx, limit: number) => tx.one(emptyOld, [tx.tenantId, days, limit]),
+  count: async (tx: TenantTx) => (await tx.one(countOld, [tx.tenantId, days])).count,
+});

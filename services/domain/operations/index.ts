@@ -9,6 +9,7 @@ export {
   type TaskWork,
 } from './run-task.ts';
 export { listTaskRuns, showTaskRun } from './runs.ts';
+export { oldBackupRows, oldRestoreProofs, oldTaskRuns } from './store/retention.ts';
 export type { HeldRun, TaskRun, TaskRunFilter, TaskStatus } from './store/task-runs.ts';
 export { readStatusNumbers, type StatusNumbers } from './store.ts';
 export { TASK_NAMES, TASKS, type Task, type TaskName, taskOf } from './tasks.ts';

@@ -4,7 +4,7 @@ import type { Clock } from '#platform/clock/index.ts';
 import type { Db, Tx } from '#platform/db/index.ts';
 import { fail, KlarError } from '#platform/errors/index.ts';
 import type { Logger } from '#platform/log/index.ts';
-import { type Claim, claimRun } from './claim.ts';
+import { type Claim, claimRun, pause } from './claim.ts';
 import { settleMissed } from './missed.ts';
 import { persist } from './persist.ts';
 import type { RunId, TaskRun } from './store/task-runs.ts';
@@ -180,20 +180,10 @@ const detailOf = (error: unknown): Record<string, unknown> =>
 function keepLease(input: { db: Db; log: Logger; id: RunId; timing: TaskTiming; lost: () => void }) {
   const { db, id, timing } = input;
   const stopped = new AbortController();
-  const pause = (ms: number) =>
-    new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        stopped.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      stopped.signal.addEventListener('abort', done, { once: true });
-    });
   const loop = async () => {
     let wait = timing.renewMs;
     while (!stopped.signal.aborted) {
-      await pause(wait);
+      await pause(wait, stopped.signal);
       if (stopped.signal.aborted) return;
       try {
         if (!(await db.withTx((tx) => store.extend(tx, id, timing.leaseMs), { statementTimeoutMs: 5_000 })))

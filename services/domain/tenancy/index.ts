@@ -41,6 +41,9 @@ export {
   type PlatformPrincipal,
   type Principal,
 } from './principal.ts';
+export { revokedApiKeys } from './store/api-keys.ts';
+export { oldInvitations } from './store/invitations.ts';
+export { tenantIdsAfter } from './store/tenants.ts';
 export { createTenancy, type Tenancy } from './tenancy.ts';
 export { isPlainName, NAME_MAX, NAME_PATTERN, normalizeEmail, SLUG_MAX, SLUG_MIN, SLUG_PATTERN } from './tenant.ts';
 export {

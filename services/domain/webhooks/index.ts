@@ -16,3 +16,4 @@ export {
 } from './operate.ts';
 export { heartbeats, type InboxNumbers } from './store/health.ts';
 export { compareKeys, insertNewEvents, type NewEvent } from './store/insert.ts';
+export { oldEvents, oldHeartbeats, oldPayloads } from './store/retention.ts';

@@ -127,7 +127,8 @@ export async function requeueEvents(db: Db, input: RequeueInput): Promise<Requeu
     const size = Math.min(PAGE, limit - seen);
     const page = { after, limit: size, cooldownS: REPLAY_COOLDOWN_S };
     const found: Candidate[] = size <= 0 ? [] : await db.withTx((tx) => operator.candidates(tx, selection, page));
-    const right = found.filter((event) => accepted.includes(event.state));
+    // Without its payload an event cannot be handled again: it counts as one the verb is not for.
+    const right = found.filter((event) => accepted.includes(event.state) && !event.dropped);
     const ready = right.filter((event) => !event.cooling);
     result.skipped_state += found.length - right.length;
     result.skipped_cooldown += right.length - ready.length;

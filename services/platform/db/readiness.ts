@@ -6,7 +6,7 @@ import type { Db } from './types.ts';
  * The lowest `ops.schema_version()` this build can work with. Raise it together with code that reads something a new
  * migration made, never to "newest": a pod of the release before must stay ready on the schema of the next.
  */
-export const MINIMUM_SCHEMA = 80;
+export const MINIMUM_SCHEMA = 101;
 
 /** A restart of PostgreSQL takes seconds; a pod taken out for it would only add its own start to the outage. */
 const AWAY_LIMIT_MS = 30_000;

@@ -26,4 +26,3 @@ export {
   type Route,
   routeFor,
 } from './route.ts';
-export { purgeIdempotencyKeys } from './store.ts';

@@ -89,13 +89,26 @@ export function releaseKey(tx: TenantTx, id: KeyId, owner: string): Promise<numb
   return tx.run(RELEASE, [...idValues(id), owner]);
 }
 
-const PURGE = statement(
+const PURGE = statement<{ found: number; purged: number }>(
   'http.purge_idempotency_keys',
-  `delete from app.idempotency_keys
-    where tenant_id = $1 and expires_at <= now()`,
+  `with old as (
+     select k.principal, k.operation, k.key from app.idempotency_keys k
+      where k.tenant_id = $1 and k.expires_at <= now() limit $2
+   ), gone as (
+     delete from app.idempotency_keys k using old
+      where k.tenant_id = $1 and k.principal = old.principal and k.operation = old.operation and k.key = old.key
+     returning 1
+   )
+   select (select count(*) from old) as found, (select count(*) from gone) as purged`,
 );
 
-/** For the cleanup task: removes this tenant's keys whose 72 h are over. Returns how many. */
-export function purgeIdempotencyKeys(tx: TenantTx): Promise<number> {
-  return tx.run(PURGE, [tx.tenantId]);
-}
+const COUNT_EXPIRED = statement<{ count: number }>(
+  'http.count_expired_idempotency_keys',
+  'select count(*) as count from app.idempotency_keys k where k.tenant_id = $1 and k.expires_at <= now()',
+);
+
+/** For the cleanup task: this tenant's keys whose 72 h are over, at most `limit` of them. */
+export const expiredIdempotencyKeys = {
+  purge: (tx: TenantTx, limit: number) => tx.one(PURGE, [tx.tenantId, limit]),
+  count: async (tx: TenantTx): Promise<number> => (await tx.one(COUNT_EXPIRED, [tx.tenantId])).count,
+};

@@ -107,3 +107,28 @@ export const sealedUnderAnother = (tx: TenantTx, current: string, limit: number)
   tx.rows(keysSealedUnder, [tx.tenantId, current, limit]);
 export const reseal = (tx: TenantTx, id: string, sealedHash: string) =>
   tx.run(resealKey, [tx.tenantId, id, sealedHash]);
+
+const purgeRevoked = statement<{ found: number; purged: number }>(
+  'tenancy.purge_revoked_api_keys',
+  `with old as (
+     select k.id, k.prefix from app.api_keys k
+      where k.tenant_id = $1 and k.revoked_at < now() - make_interval(days => $2) limit $3
+   ), gone as (
+     delete from app.api_keys k using old where k.tenant_id = $1 and k.id = old.id returning k.prefix
+   ), routes as (
+     delete from routing.api_keys r using gone where r.prefix = gone.prefix and r.tenant_id = $1
+   )
+   select (select count(*) from old) as found, (select count(*) from gone) as purged`,
+);
+
+const countRevoked = statement<{ count: number }>(
+  'tenancy.count_revoked_api_keys',
+  `select count(*) as count from app.api_keys k
+    where k.tenant_id = $1 and k.revoked_at < now() - make_interval(days => $2)`,
+);
+
+/** For the cleanup: keys that were revoked so many days ago, with their routes. */
+export const revokedApiKeys = (days: number) => ({
+  purge: (tx: TenantTx, limit: number) => tx.one(purgeRevoked, [tx.tenantId, days, limit]),
+  count: async (tx: TenantTx) => (await tx.one(countRevoked, [tx.tenantId, days])).count,
+});

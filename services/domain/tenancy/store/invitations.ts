@@ -77,6 +77,26 @@ const countRecent = statement<{ count: number }>(
       where tenant_id = $1 and created_at > now() - interval '24 hours' limit $2) recent`,
 );
 
+// Expired is counted from the end of the link's life, whatever became of it: an accepted one is a membership by then.
+const purgeOld = statement<{ found: number; purged: number }>(
+  'tenancy.purge_invitations',
+  `with old as (
+     select i.id, i.token_hash from app.invitations i
+      where i.tenant_id = $1 and i.expires_at < now() - make_interval(days => $2) limit $3
+   ), gone as (
+     delete from app.invitations i using old where i.tenant_id = $1 and i.id = old.id returning i.token_hash
+   ), routes as (
+     delete from routing.invitations r using gone where r.token_hash = gone.token_hash and r.tenant_id = $1
+   )
+   select (select count(*) from old) as found, (select count(*) from gone) as purged`,
+);
+
+const countOld = statement<{ count: number }>(
+  'tenancy.count_old_invitations',
+  `select count(*) as count from app.invitations i
+    where i.tenant_id = $1 and i.expires_at < now() - make_interval(days => $2)`,
+);
+
 export interface NewInvitation {
   id: string;
   email: string;
@@ -115,3 +135,9 @@ export const list = (tx: TenantTx, after: string, state: InvitationState | undef
   tx.rows(listInvitations, [tx.tenantId, after, state ?? null, limit]);
 export const tenantOf = async (tx: Tx, tokenHash: Buffer) =>
   (await tx.maybe(tenantOfInvitation, [tokenHash]))?.tenantId;
+
+/** For the cleanup: invitations that ended so many days ago, with their routes. */
+export const oldInvitations = (days: number) => ({
+  purge: (tx: TenantTx, limit: number) => tx.one(purgeOld, [tx.tenantId, days, limit]),
+  count: async (tx: TenantTx) => (await tx.one(countOld, [tx.tenantId, days])).count,
+});

@@ -108,3 +108,12 @@ export const list = (tx: Tx, except: string, filter: TenantFilter) =>
     filter.slugPrefix ?? null,
     filter.limit,
   ]);
+
+const tenantIds = statement<{ tenantId: string }>(
+  'tenancy.tenant_ids',
+  'select tenant_id as "tenantId" from routing.tenants where tenant_id > $1 order by tenant_id limit $2',
+);
+
+/** Ids of all tenants, the platform's own among them, page by page: what batch commands enter one by one. */
+export const tenantIdsAfter = async (tx: Tx, after: string, limit: number): Promise<string[]> =>
+  (await tx.rows(tenantIds, [after, limit])).map((row) => row.tenantId);

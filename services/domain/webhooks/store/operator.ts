@@ -83,12 +83,13 @@ const show = statement<EventRow>(
 
 const showRaw = statement<{ raw: Buffer }>('webhooks.show_raw', `select e.raw from inbox.events e where e.id = $1`);
 
-export type Candidate = { id: string; state: EventState; tenant_id: string | null; cooling: boolean };
+export type Candidate = { id: string; state: EventState; tenant_id: string | null; cooling: boolean; dropped: boolean };
 
 const candidates = statement<Candidate>(
   'webhooks.list_candidates',
   `select e.id, e.state, e.tenant_id,
-     coalesce(e.replayed_at > now() - make_interval(secs => $11), false) as cooling
+     coalesce(e.replayed_at > now() - make_interval(secs => $11), false) as cooling,
+     e.raw_dropped_at is not null as dropped
    from inbox.events e
    where ${FILTER} and ($9::text is null or e.id > $9)
    order by e.id
@@ -101,7 +102,7 @@ const requeue = statement<{ id: string; run: number }>(
   `update inbox.events e
    set state = 'received', run = e.run + 1, attempts = 0, next_attempt_at = clock_timestamp(),
      last_error = null, replayed_at = clock_timestamp()
-   where e.id = any ($1) and e.state = any ($2)
+   where e.id = any ($1) and e.state = any ($2) and e.raw_dropped_at is null
    returning e.id, e.run`,
 );
 
