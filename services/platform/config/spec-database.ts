@@ -50,11 +50,11 @@ export function databaseUrls(): RoleUrls & {
     ),
     DATABASE_URL_SUPERUSER: row(
       ['cli', 'all-in-one'],
-      'What `klar roles ensure` connects as; no other command may hold it. Absent: DATABASE_URL.',
+      'What `klar roles ensure` and `klar restore` connect as; no other command may hold it. Absent: DATABASE_URL, for the first.',
     ),
     RESTORE_VERIFY_DATABASE_URL: row(
       ['cli', 'all-in-one'],
-      'Empty server that backups are restored into to prove them.',
+      'Maintenance database (e.g. /postgres) of the server that backups are restored on to prove them; direct, and not the server of production.',
     ),
   };
 }
