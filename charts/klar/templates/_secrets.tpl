@@ -24,6 +24,9 @@ kubelet would name one and wait for ever.
 {{- $sources := list -}}
 {{- range $name := $names -}}
 {{- $override := get $ctx.Values.secrets.overrides $name -}}
+{{- if and (eq $name "RESTORE_VERIFY_DATABASE_URL") $ctx.Values.postgresql.enabled (not $override) (not (hasKey $ctx.Values.secrets.inline $name)) -}}
+{{- $override = dict "secretName" (printf "%s-postgresql" (include "klar.fullname" $ctx)) "key" $name -}}
+{{- end -}}
 {{- if and $override (not (hasKey $keys $name)) -}}
 {{- $own := list (dict "key" $override.key "path" (printf "%s/current" $name)) -}}
 {{- with $override.previousKey -}}

@@ -19,21 +19,23 @@ const ATTEMPTS = 3;
  * Reads current, previous and generation of one moment. Kubernetes replaces a mounted secret by swapping the symlink
  * `..data` and then deletes the folder it pointed to: resolving it once keeps us from pairing a new current with an
  * old previous, and looking again afterwards from taking a folder that is being deleted for one without a previous.
+ * Where all secrets are one volume, as in our chart, the folder itself is a link through the `..data` above it.
  */
 export function readSecretFiles(source: FileSource): FileReading {
   const { at } = source;
   try {
     if ('file' in at) return readAs(source, at.file, {});
     const data = path.join(at.dir, '..data');
+    const resolve = () => (existsSync(data) ? realpathSync(data) : existsSync(at.dir) ? realpathSync(at.dir) : at.dir);
     for (let attempt = 1; ; attempt += 1) {
-      const before = existsSync(data) ? realpathSync(data) : at.dir;
+      const before = resolve();
       try {
         const reading = readAs(source, path.join(before, 'current'), {
           generation: path.join(before, 'generation'),
           previous: path.join(before, 'previous'),
           previousGeneration: path.join(before, 'previous_generation'),
         });
-        const after = existsSync(data) ? realpathSync(data) : at.dir;
+        const after = resolve();
         if (after === before) return reading;
         if (attempt === ATTEMPTS) return { ok: false, problem: `${at.dir} changes while it is read` };
       } catch (error) {

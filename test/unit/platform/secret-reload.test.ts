@@ -103,45 +103,51 @@ describe('secrets from files', () => {
     assert.deepEqual(settings.meta.secretValues().includes('whsec_two'), true);
   });
 
-  it('are always read of one moment, while another process swaps them and deletes the old ones', async () => {
-    publish('v0', { current: 'whsec_0', previous: 'whsec_-1', generation: '0' });
-    // What the kubelet does, as fast as it can: write a new folder, swap ..data, delete the old folder.
-    const swapper = spawn(process.execPath, [
-      '-e',
-      `const fs = require('fs'), dir = process.argv[1];
+  for (const volume of ['a volume each', 'one volume'])
+    it(`are always read of one moment, with ${volume}, while another process swaps them and deletes the old ones`, async () => {
+      const inside = volume === 'one volume' ? `/${NAME}` : '';
+      if (inside) {
+        rmSync(dir, { recursive: true });
+        symlinkSync(`..data/${NAME}`, dir);
+      }
+      // What the kubelet does, as fast as it can: write a new folder, swap ..data, delete the old folder.
+      const swapper = spawn(process.execPath, [
+        '-e',
+        `const fs = require('fs'), [, dir, inside] = process.argv;
        for (let i = 1; ; i++) {
-         fs.mkdirSync(dir + '/..v' + i);
-         for (const [name, text] of [['current', 'whsec_' + i], ['previous', 'whsec_' + (i - 1)], ['generation', '' + i]]) fs.writeFileSync(dir + '/..v' + i + '/' + name, text);
+         fs.mkdirSync(dir + '/..v' + i + inside, { recursive: true });
+         for (const [name, text] of [['current', 'whsec_' + i], ['previous', 'whsec_' + (i - 1)], ['generation', '' + i]]) fs.writeFileSync(dir + '/..v' + i + inside + '/' + name, text);
          fs.symlinkSync('..v' + i, dir + '/..data_tmp');
          fs.renameSync(dir + '/..data_tmp', dir + '/..data');
-         fs.rmSync(dir + '/..v' + (i - 1), { recursive: true });
+         fs.rmSync(dir + '/..v' + (i - 1), { recursive: true, force: true });
        }`,
-      dir,
-    ]);
-    try {
-      const source = { name: NAME, row: SPEC[NAME], at: { dir } };
-      const seen = new Set<string>();
-      const torn: string[] = [];
-      await until(
-        () => {
-          for (let i = 0; i < 200; i += 1) {
-            const reading = readSecretFiles(source);
-            if (!reading.ok) continue; // three swaps within one reading: the last good value stays
-            const [current, previous] = reading.values;
-            const [now, before] = [current.value, previous?.value].map((value) => Number(value?.slice(6)));
-            if (before !== Number(now) - 1 || current.generation !== `${now}`) torn.push(JSON.stringify(reading));
-            seen.add(current.value);
-          }
-          return seen.size > 200;
-        },
-        { timeoutMs: 15_000 },
-      );
-      assert.deepEqual(torn.slice(0, 3), []);
-    } finally {
-      swapper.kill('SIGKILL');
-      await new Promise((resolve) => swapper.once('exit', resolve));
-    }
-  });
+        inside ? root : dir,
+        inside,
+      ]);
+      try {
+        const source = { name: NAME, row: SPEC[NAME], at: { dir } };
+        const seen = new Set<string>();
+        const torn: string[] = [];
+        await until(
+          () => {
+            for (let i = 0; i < 200; i += 1) {
+              const reading = readSecretFiles(source);
+              if (!reading.ok) continue; // three swaps within one reading: the last good value stays
+              const [current, previous] = reading.values;
+              const [now, before] = [current.value, previous?.value].map((value) => Number(value?.slice(6)));
+              if (before !== Number(now) - 1 || current.generation !== `${now}`) torn.push(JSON.stringify(reading));
+              seen.add(current.value);
+            }
+            return seen.size > 200;
+          },
+          { timeoutMs: 15_000 },
+        );
+        assert.deepEqual(torn.slice(0, 3), []);
+      } finally {
+        swapper.kill('SIGKILL');
+        await new Promise((resolve) => swapper.once('exit', resolve));
+      }
+    });
 
   for (const [what, break_] of Object.entries({
     'an empty file': () => write('current', ''),
