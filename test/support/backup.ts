@@ -59,12 +59,15 @@ export async function openBackupSite({ rows = 200 }: { rows?: number } = {}): Pr
     BACKUP_WORK_DIR: folder('work'),
     LOG_LEVEL: 'error',
   };
+  const running = new Set<ChildProcess>();
   const start = (words: string[], more: Record<string, string> = {}) => {
     const child = spawn(process.execPath, ['services/cli/main.ts', ...words], {
       cwd: ROOT,
       env: { PATH: `${bin}:${process.env.PATH}`, HOME: process.env.HOME, TMPDIR: tmpdir(), ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     const said = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -86,6 +89,7 @@ export async function openBackupSite({ rows = 200 }: { rows?: number } = {}): Pr
     start,
     klar: (words, more) => start(words, more).ended,
     close: async () => {
+      for (const child of running) child.kill('SIGKILL');
       await database.close();
       await server.close();
       await rm(home, { recursive: true, force: true });
