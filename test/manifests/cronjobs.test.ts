@@ -222,6 +222,6 @@ describe('CronJobs of the chart', () => {
       () => '',
       (error: Error) => error.message,
     );
-    assert.match(failed, /config\.BACKUP_URL is not set[\s\S]+-> config\.BACKUP_URL: s3:/);
+    assert.match(failed, /config\.BACKUP_URL is not set[\s\S]+s3:.*enabled: false/);
   });
 });

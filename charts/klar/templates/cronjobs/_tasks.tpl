@@ -41,11 +41,3 @@ cronjobs.defaults. A task whose command this version of `klar` does not have is 
 {{- define "klar.backupClaim" -}}
 {{- .Values.cronjobs.backupVolume.existingClaim | default (printf "%s-backups" (include "klar.fullname" .)) -}}
 {{- end -}}
-
-{{/* What a person mends before anything is installed. */}}
-{{- define "klar.validateTasks" -}}
-{{- $tasks := include "klar.tasks" . | fromJson -}}
-{{- if and (or (hasKey $tasks "backup") (hasKey $tasks "restore-verify") (hasKey $tasks "backup-prune")) (not (include "klar.config" . | fromJson).BACKUP_URL) -}}
-{{- fail "\n\nconfig.BACKUP_URL is not set, so nothing says where backups go.\n  -> config.BACKUP_URL: s3://bucket/prefix (or file:///folder, which makes a volume)\n  -> or switch cronjobs.backup, cronjobs.restore-verify and cronjobs.backup-prune off (enabled: false) and back up by other means" -}}
-{{- end -}}
-{{- end -}}

@@ -5,9 +5,6 @@ The rules of alerts/*.yaml as a YAML list. A file is one alert, named after it; 
 and `$grace` (1.25 periods, as a duration) are the task's.
 */}}
 {{- define "klar.alertRules" -}}
-{{- if not .Values.monitoring.rules.runbookBaseUrl -}}
-{{- fail "\n\nmonitoring.rules.runbookBaseUrl is not set, so an alert could not say what to do.\n  -> publish charts/klar/runbooks where people on call can read it, and name its address\n  -> or switch the alerts off: monitoring.rules.enabled: false" -}}
-{{- end -}}
 {{- $tasks := include "klar.tasks" . | fromJson -}}
 {{- range $path, $bytes := .Files.Glob "alerts/*.yaml" -}}
 {{- $alert := base $path | trimSuffix ".yaml" -}}
