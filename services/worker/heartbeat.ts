@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { createOperationsGauges } from '#domain/operations/index.ts';
 import { heartbeats, type Inbox } from '#domain/webhooks/index.ts';
 import type { Clock } from '#platform/clock/index.ts';
 import type { Db } from '#platform/db/index.ts';
@@ -9,6 +10,8 @@ import { queueStats, recordQueueStats } from '#platform/queue/index.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 const EVERY_MS = 5_000;
+/** A scrape comes twice a minute. */
+const OPERATIONS_EVERY_MS = 15_000;
 
 /**
  * Says "this worker lives" in the database every 5 s, and reads the depths for the metrics in the same breath. Only a
@@ -41,5 +44,20 @@ export function startHeartbeat(input: {
     },
     log: input.log,
     metrics,
+  });
+}
+
+/** Reads what other pods did unattended into this one's metrics; a loop of its own, as the heartbeat must not wait for it. */
+export function startOperationsGauges(input: { db: Db; log: Logger; metrics: Metrics; everyMs?: number }): Loop {
+  const read = createOperationsGauges(input.db, input.metrics);
+  return startLoop({
+    name: 'operations',
+    everyMs: input.everyMs ?? OPERATIONS_EVERY_MS,
+    run: async () => {
+      await read();
+      return 'idle';
+    },
+    log: input.log,
+    metrics: input.metrics,
   });
 }

@@ -10,7 +10,7 @@ import { createMetrics, type Metrics } from '#platform/metrics/index.ts';
 import { createQueueWorker } from '#platform/queue/index.ts';
 import { startTelemetry } from '#platform/telemetry/index.ts';
 import { type Handlers, type WorkerDeps, workerHandlers } from './handlers.ts';
-import { startHeartbeat } from './heartbeat.ts';
+import { startHeartbeat, startOperationsGauges } from './heartbeat.ts';
 import { startInboxLoop } from './inbox-loop.ts';
 
 export type WorkerInput = {
@@ -75,6 +75,7 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
 
   const inboxLoop = startInboxLoop({ inbox, log, metrics });
   const heartbeat = startHeartbeat({ db, inbox, clock, log, metrics });
+  const operations = startOperationsGauges({ db, log, metrics });
   // Not awaited: it waits for the database as long as it takes, and /livez must answer meanwhile.
   void queues.start();
 
@@ -91,6 +92,7 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
   lifecycle.onStop('work', 'inbox', () => inboxLoop.stop());
   lifecycle.onStop('work', 'queues', () => queues.stop());
   lifecycle.onStop('work', 'heartbeat', () => heartbeat.stop());
+  lifecycle.onStop('work', 'operations', () => operations.stop());
   lifecycle.onStop('pools', 'database', () => db.close());
   lifecycle.onStop('flush', 'secrets', () => watching.close());
   lifecycle.onStop('flush', 'telemetry', () => telemetry.stop());

@@ -1,5 +1,6 @@
 /** How the system itself does, and what it does unattended. See README.md. */
 export { alertFailure, type TaskFailure } from './alert.ts';
+export { createOperationsGauges } from './gauges.ts';
 export {
   type RunTaskInput,
   runTask,
