@@ -79,10 +79,8 @@ spec:
 {{- if $v.prometheus -}}
 {{- $_ := set $rules "fromPrometheus" (dict "from" $v.prometheus "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
 {{- end -}}
-{{- $public := include "klar.peers" (dict "ctx" . "components" (list "test")) | fromJsonArray -}}
-{{- if or .Values.ingress.enabled .Values.gateway.enabled -}}
-{{- $public = concat $v.ingressController $public -}}
-{{- end -}}
+{{- /* Also without an ingress or a gateway of ours: then the routes are made by others. */ -}}
+{{- $public := concat $v.ingressController (include "klar.peers" (dict "ctx" . "components" (list "test")) | fromJsonArray) -}}
 {{- $_ := set $rules "apiFromPublic" (dict "from" $public "ports" (include "klar.tcp" (list 3000) | fromJsonArray)) -}}
 {{- if .Values.sandbox.enabled -}}
 {{- $public = concat $public (include "klar.peers" (dict "ctx" . "components" (list "sandbox")) | fromJsonArray) -}}

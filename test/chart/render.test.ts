@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict';
+import { inspectSettings, type ProcessName, SPEC } from '#platform/config/index.ts';
+import { PROVIDERS } from '../../services/webhook-ingest/providers.ts';
+import { type KubeObject, named, pods, render, SCENARIOS, selects } from './support/helm.ts';
+
+const SERVERS = ['api', 'webhook-ingest', 'worker'] as const;
+const decode = (text = '') => Buffer.from(text, 'base64').toString();
+
+/** What a pod's process would find in its environment, with these secrets behind its files. */
+function environment(objects: KubeObject[], component: string, secrets: Record<string, string>) {
+  const [container] = named(objects, 'Deployment', `klar-${component}`).spec.template.spec.containers;
+  const config = named(objects, 'ConfigMap', container.envFrom[0].configMapRef.name).data;
+  const own = Object.fromEntries(container.env.map(({ name, value }: Record<string, string>) => [name, value]));
+  const given = held(objects, component).map((name) => [name, secrets[name]]);
+  return { ...config, ...own, ...Object.fromEntries(given), KLAR_SECRETS_DIR: '/nowhere' };
+}
+
+/** Names of the secrets that a pod mounts. */
+function held(objects: KubeObject[], component: string): string[] {
+  const { volumes } = named(objects, 'Deployment', `klar-${component}`).spec.template.spec;
+  const sources = volumes.find((volume: { name: string }) => volume.name === 'secrets').projected.sources;
+  return sources
+    .flatMap((source: { secret: { items: { path: string }[] } }) => source.secret.items)
+    .map(({ path }: { path: string }) => path)
+    .filter((path: string) => path.endsWith('/current'))
+    .map((path: string) => path.split('/')[0]);
+}
+
+for (const scenario of SCENARIOS) {
+  describe(`the chart with ${scenario}-values.yaml`, () => {
+    const objects = render(scenario);
+    const all = pods(objects);
+
+    it('makes pods that a namespace with `restricted` takes, without a token of Kubernetes', () => {
+      assert.ok(all.length > 5);
+      for (const { owner, spec } of all) {
+        assert.equal(spec.automountServiceAccountToken, false, owner);
+        assert.equal(spec.enableServiceLinks, false, owner);
+        assert.equal(spec.securityContext.runAsNonRoot, true, owner);
+        assert.equal(typeof spec.securityContext.runAsUser, 'number', owner);
+        assert.deepEqual(spec.securityContext.seccompProfile, { type: 'RuntimeDefault' }, owner);
+        for (const container of [...(spec.initContainers ?? []), ...spec.containers]) {
+          const at = `${owner} ${container.name}`;
+          assert.equal(container.securityContext.allowPrivilegeEscalation, false, at);
+          assert.equal(container.securityContext.readOnlyRootFilesystem, true, at);
+          assert.deepEqual(container.securityContext.capabilities, { drop: ['ALL'] }, at);
+          for (const kind of ['requests', 'limits']) {
+            for (const what of ['cpu', 'memory', 'ephemeral-storage']) {
+              assert.ok(container.resources[kind][what], `${at}: no ${kind} of ${what}`);
+            }
+          }
+        }
+      }
+    });
+
+    it('makes ServiceAccounts without tokens, and gives nobody a role', () => {
+      for (const object of objects) {
+        assert.doesNotMatch(object.kind, /Role/);
+        if (object.kind === 'ServiceAccount') assert.equal(object.automountServiceAccountToken, false);
+      }
+      const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);
+      for (const { owner, spec } of all) {
+        if (spec.serviceAccountName) assert.ok(accounts.includes(spec.serviceAccountName), owner);
+      }
+    });
+
+    it('has a policy of its own, in and out, for every pod, beside one that denies everything', () => {
+      const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
+      for (const { owner, labels } of all) {
+        const mine = policies.filter(({ spec }) => selects(spec.podSelector, labels));
+        for (const { spec } of mine) assert.deepEqual(spec.policyTypes, ['Ingress', 'Egress'], owner);
+        const names = mine.map(({ metadata }) => metadata.name);
+        assert.ok(names.includes('klar-default-deny') && names.length === 2, `${owner}: ${names}`);
+      }
+      for (const { metadata, spec } of policies) {
+        for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
+          assert.ok((rule.to ?? rule.from)?.length > 0, `${metadata.name} names no peer`);
+          assert.ok(rule.ports?.length > 0, `${metadata.name} names no port`);
+        }
+      }
+      const deny = named(objects, 'NetworkPolicy', 'klar-default-deny').spec;
+      assert.deepEqual([deny.ingress, deny.egress], [undefined, undefined]);
+    });
+
+    it('lets only Prometheus at the admin port, and nothing at all at the worker but that', () => {
+      for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'NetworkPolicy')) {
+        for (const { from, ports } of spec.ingress ?? []) {
+          if (!ports.some(({ port }: { port: number }) => port === 9090)) continue;
+          assert.equal(ports.length, 1, metadata.name);
+          assert.doesNotMatch(JSON.stringify(from), /ingress|app.kubernetes.io\/component/);
+        }
+      }
+      const worker = named(objects, 'NetworkPolicy', 'klar-worker').spec;
+      assert.deepEqual(
+        worker.ingress.flatMap(({ ports }: KubeObject['spec']) => ports),
+        [{ protocol: 'TCP', port: 9090 }],
+      );
+    });
+
+    it('lets the ingress controller at the public ports, also where others make the routes', () => {
+      for (const [component, port] of [
+        ['api', 3000],
+        ['webhook-ingest', 3001],
+      ] as const) {
+        const { ingress } = named(objects, 'NetworkPolicy', `klar-${component}`).spec;
+        const rule = ingress.find(({ ports }: KubeObject['spec']) =>
+          ports.some((one: { port: number }) => one.port === port),
+        );
+        const outside = rule.from.filter((peer: KubeObject['spec']) => peer.namespaceSelector || peer.ipBlock);
+        assert.equal(outside.length, 1, JSON.stringify(rule));
+      }
+    });
+
+    it('never blocks a drain, and makes no disruption budget for a single pod', () => {
+      for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'PodDisruptionBudget')) {
+        assert.deepEqual([spec.maxUnavailable, spec.minAvailable], [1, undefined], metadata.name);
+        assert.equal(spec.unhealthyPodEvictionPolicy, 'AlwaysAllow');
+        const { replicas } = named(objects, 'Deployment', metadata.name).spec;
+        const scaled = objects.find(
+          ({ kind, spec: s }) => /Scaled|Autoscaler/.test(kind) && s.scaleTargetRef.name === metadata.name,
+        );
+        const least = replicas ?? scaled?.spec.minReplicas ?? scaled?.spec.minReplicaCount;
+        assert.ok(least > 1, `${metadata.name} has ${least}`);
+      }
+      const budgets = objects.filter(({ kind }) => kind === 'PodDisruptionBudget').map(({ metadata }) => metadata.name);
+      for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'Deployment')) {
+        if ((spec.replicas ?? 2) > 1) assert.ok(budgets.includes(metadata.name), metadata.name);
+      }
+    });
+
+    it('leaves the number of pods to the autoscaler where there is one', () => {
+      for (const { kind, spec } of objects) {
+        if (!/Autoscaler|ScaledObject/.test(kind)) continue;
+        assert.equal(named(objects, 'Deployment', spec.scaleTargetRef.name).spec.replicas, undefined);
+      }
+    });
+
+    it('probes the admin port: a long start, a liveness that never asks the database', () => {
+      for (const component of SERVERS) {
+        const [container] = named(objects, 'Deployment', `klar-${component}`).spec.template.spec.containers;
+        const { startupProbe, readinessProbe, livenessProbe } = container;
+        assert.equal(startupProbe.httpGet.path, '/livez');
+        assert.ok(startupProbe.failureThreshold * startupProbe.periodSeconds >= 120);
+        assert.equal(livenessProbe.httpGet.path, '/livez');
+        assert.equal(readinessProbe.httpGet.path, '/readyz');
+        for (const probe of [startupProbe, readinessProbe, livenessProbe]) assert.equal(probe.httpGet.port, 'admin');
+        assert.equal(container.ports.find(({ name }: { name: string }) => name === 'admin').containerPort, 9090);
+      }
+      for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'Service')) {
+        for (const { port, targetPort } of spec.ports) {
+          assert.ok(port !== 9090 && targetPort !== 'admin', `${metadata.name} leads to the admin port`);
+        }
+      }
+    });
+
+    it('gives a pod the time to end that its process takes', () => {
+      for (const component of SERVERS) {
+        const { terminationGracePeriodSeconds } = named(objects, 'Deployment', `klar-${component}`).spec.template.spec;
+        const delay = Number(named(objects, 'ConfigMap', `klar-${component}`).data?.SHUTDOWN_DELAY_MS);
+        assert.equal(delay, 5_000);
+        assert.ok(terminationGracePeriodSeconds >= delay / 1_000 + 25);
+      }
+    });
+
+    it('gives each process its own secrets alone', () => {
+      for (const component of SERVERS) {
+        const allowed = Object.entries(SPEC).filter(
+          ([, row]) => row.secret && (!row.processes || (row.processes as readonly string[]).includes(component)),
+        );
+        const names = allowed.map(([name]) => name).filter((name) => name !== 'DATABASE_URL');
+        assert.deepEqual(held(objects, component).sort(), names.sort(), component);
+      }
+      assert.ok(
+        !held(objects, 'webhook-ingest').some((name) => /^(STRIPE_SECRET_KEY|AWS_|DATABASE_URL_API)/.test(name)),
+      );
+    });
+
+    it('gives each process only settings that it reads, as the process reads them', () => {
+      for (const component of SERVERS) {
+        for (const [name, text] of Object.entries(named(objects, 'ConfigMap', `klar-${component}`).data ?? {})) {
+          const row = SPEC[name as keyof typeof SPEC];
+          assert.ok(!row.secret && (!row.processes || (row.processes as readonly string[]).includes(component)), name);
+          assert.ok(row.parse(text).ok, `${name}=${text}`);
+        }
+      }
+    });
+
+    it('sends what providers post to webhook-ingest, and everything else to the api', () => {
+      const hosts = objects.filter(({ kind }) => kind === 'Ingress').flatMap(({ spec }) => spec.rules);
+      for (const { host, http } of hosts) {
+        if (host.startsWith('sandbox.')) continue;
+        const paths = http.paths.map(({ path, backend }: KubeObject['spec']) => [path, backend.service.name]);
+        assert.deepEqual(paths.at(-1), ['/', 'klar-api']);
+        const ingest = paths
+          .filter(([, name]: string[]) => name === 'klar-webhook-ingest')
+          .map(([path]: string[]) => path);
+        for (const { path } of PROVIDERS) {
+          assert.ok(
+            ingest.some((prefix: string) => path === prefix || path.startsWith(`${prefix}/`)),
+            path,
+          );
+        }
+      }
+      for (const { spec } of objects.filter(({ kind, metadata }) => kind === 'HTTPRoute' && metadata.name === 'klar')) {
+        assert.deepEqual(spec.rules.at(-1).backendRefs, [{ name: 'klar-api', port: 3000 }]);
+        assert.equal(spec.rules[0].backendRefs[0].name, 'klar-webhook-ingest');
+      }
+    });
+  });
+}
+
+describe('the chart', () => {
+  it('makes demo secrets that every process takes', () => {
+    const objects = render('demo');
+    const data = named(objects, 'Secret', 'klar-generated').data ?? {};
+    const secrets = Object.fromEntries(Object.entries(data).map(([name, value]) => [name, decode(value)]));
+    for (const component of SERVERS) {
+      const { problems } = inspectSettings(component as ProcessName, environment(objects, component, secrets));
+      assert.deepEqual(problems, [], component);
+    }
+  });
+
+  it('makes settings that every process takes under the rules of production', () => {
+    const secrets = {
+      ...Object.fromEntries(
+        ['API', 'AUTH', 'INGEST', 'WORKER'].map((role) => [
+          `DATABASE_URL_${role}`,
+          `postgres://klar_${role.toLowerCase()}_a:Zq8vR2mWx9@db.internal:5432/klar`,
+        ]),
+      ),
+      AUTH_JWT_KEY: decode(named(render('demo'), 'Secret', 'klar-generated').data?.AUTH_JWT_KEY),
+      AUTH_SECRET: 'Wm3xQv8Lr5Tz2Kp9Nd6Hc1Jb4Fg7Sy0Aeu',
+      API_SECRET_SALT: 'Rt5yUi8Op2As4Df7Gh1Jk6Lz9Xc3Vb0NmQw',
+      ADMIN_TOKEN: 'Pl0kMj9nBh8vGy7cFt6xDr5zSe4aWq3lIuo',
+      SMTP_URL: 'smtp://mail.internal:587',
+      STRIPE_SECRET_KEY: 'sk_live_Kd83mVq0Zx7LpW2nRt5y',
+      STRIPE_WEBHOOK_SECRET: 'whsec_Hs62bNc9Qe4JuM1vXa8k',
+    };
+    for (const scenario of ['production-small', 'high-availability']) {
+      const objects = render(scenario);
+      for (const component of SERVERS) {
+        const { problems } = inspectSettings(component as ProcessName, environment(objects, component, secrets));
+        assert.deepEqual(problems, [], `${scenario} ${component}`);
+      }
+    }
+  });
+
+  it('rolls the pods whose settings changed, and no others', () => {
+    const checksums = (values: object) =>
+      SERVERS.map(
+        (name) => named(render('demo', values), 'Deployment', `klar-${name}`).spec.template.metadata.annotations,
+      );
+    const [before, after] = [checksums({}), checksums({ config: { RATE_LIMIT_AUTH: 61 } })];
+    assert.notDeepEqual(after[0], before[0]);
+    assert.deepEqual(after.slice(1), before.slice(1));
+  });
+
+  it('writes numbers, lists and objects as the processes read them', () => {
+    const config = {
+      RATE_LIMIT_READ: 10_000_000,
+      ALLOW_NULL_ORIGIN: true,
+      CORS_ALLOW_ORIGINS: ['https://a.example.com', 'https://b.example.com'],
+      AUTH_ISSUERS: [{ issuer: 'https://id.example.com', audience: ['a', 'b'] }],
+    };
+    const { data } = named(render('demo', { config }), 'ConfigMap', 'klar-api');
+    assert.equal(data?.RATE_LIMIT_READ, '10000000');
+    assert.equal(data?.ALLOW_NULL_ORIGIN, 'true');
+    assert.equal(data?.CORS_ALLOW_ORIGINS, 'https://a.example.com,https://b.example.com');
+    assert.deepEqual(JSON.parse(data?.AUTH_ISSUERS ?? ''), config.AUTH_ISSUERS);
+  });
+
+  it('makes another migration Job for another image or another setting, and the same for the same', () => {
+    const job = (values: object) =>
+      render('demo', values).find(({ kind, metadata }) => kind === 'Job' && metadata.name.startsWith('klar-migrate'))
+        ?.metadata;
+    assert.equal(job({})?.name, job({})?.name);
+    assert.equal(job({})?.annotations?.['helm.sh/hook'], undefined);
+    assert.notEqual(job({ image: { tag: 'other' } })?.name, job({})?.name);
+    assert.notEqual(job({ migrations: { activeDeadlineSeconds: 60 } })?.name, job({})?.name);
+    const hook = named(render('production-small'), 'Job', 'klar-migrate');
+    assert.equal(hook.metadata.annotations?.['helm.sh/hook'], 'pre-install,pre-upgrade');
+    for (const kind of ['ServiceAccount', 'NetworkPolicy']) {
+      // In a namespace that denies by default the Job would reach nothing before the release is there.
+      const before = named(render('production-small'), kind, 'klar-migrate').metadata.annotations;
+      assert.equal(before?.['helm.sh/hook'], 'pre-install,pre-upgrade');
+      assert.equal(before?.['helm.sh/hook-weight'], '-10');
+    }
+    assert.equal(
+      render('external-everything').some(({ metadata }) => /migrate/.test(metadata.name)),
+      false,
+    );
+  });
+
+  it('says DB_PREPARED=off for a PgBouncer that cannot do prepared statements', () => {
+    const pgbouncer = { enabled: true, image: 'pgbouncer', preparedStatements: false };
+    const objects = render('demo', { pgbouncer });
+    for (const name of SERVERS) assert.equal(named(objects, 'ConfigMap', `klar-${name}`).data?.DB_PREPARED, 'off');
+    const urls = named(objects, 'Secret', 'klar-generated').data ?? {};
+    for (const role of ['API', 'AUTH', 'INGEST', 'WORKER']) {
+      assert.match(decode(urls[`DATABASE_URL_${role}`]), /@klar-pgbouncer:6432\/klar$/);
+    }
+    for (const role of ['MIGRATOR', 'BACKUP', 'OPS', 'CLEANUP']) {
+      assert.match(decode(urls[`DATABASE_URL_${role}`]), /@klar-postgresql:5432\/klar$/);
+    }
+    assert.match(
+      named(objects, 'ConfigMap', 'klar-pgbouncer').data?.['pgbouncer.ini'] ?? '',
+      /pool_mode = transaction/,
+    );
+  });
+});
