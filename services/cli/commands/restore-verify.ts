@@ -6,8 +6,8 @@ import {
   verifyBackup,
 } from '#domain/operations/backups/index.ts';
 import { newestMigration } from '#platform/db/setup.ts';
-import { fail } from '#platform/errors/index.ts';
 import { taskCommand } from '../task-command.ts';
+import { databaseUrl } from './database-url.ts';
 import { MIGRATIONS_DIR } from './migrate.ts';
 import { opsDb } from './ops-db.ts';
 import { checkLines, duration, restoreFailed } from './restore-report.ts';
@@ -30,13 +30,7 @@ export const restoreVerify = taskCommand({
     'Exit codes: 10-39 the backup, 40-59 the place or the way; docs/disaster-recovery.md lists them.',
   async work(input, context) {
     const { settings, say } = input;
-    const url = settings.RESTORE_VERIFY_DATABASE_URL?.current();
-    if (url === undefined) {
-      throw fail.invalid(
-        'database_url_missing',
-        'Set RESTORE_VERIFY_DATABASE_URL to postgres://user:password@host:5432/postgres, a server for restores alone.',
-      );
-    }
+    const url = databaseUrl(settings, ['RESTORE_VERIFY_DATABASE_URL']);
     const db = opsDb(settings, input.log());
     try {
       const store = await openStore(settings);
