@@ -102,4 +102,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Delete what the retention rules say is over',
     load: async () => (await import('./commands/cleanup.ts')).cleanup,
   },
+  {
+    name: 'tasks list',
+    summary: 'Show what ran unattended, newest first',
+    load: async () => (await import('./commands/tasks.ts')).tasksList,
+  },
+  {
+    name: 'tasks show',
+    summary: 'Show one run with its detail, or one task with its last runs',
+    load: async () => (await import('./commands/tasks.ts')).tasksShow,
+  },
 ];
