@@ -46,7 +46,8 @@ describe('klar backup', () => {
   /** Restores into a fresh database beside the first and reads its figures. */
   async function restored(id: string, identity?: string) {
     const store = await openStore({ BACKUP_URL: site.env.BACKUP_URL });
-    const dir = site.folder(`restore-${id}-${(restores += 1)}`);
+    restores += 1;
+    const dir = site.folder(`restore-${id}-${restores}`);
     await fetchBackup(store, await readManifest(store, id), dir, { identity });
     const name = `restored_${id.slice(-6)}`;
     await site.database.asSuperuser(`create database ${name} template template0`);
@@ -247,7 +248,7 @@ describe('klar backup', () => {
             const waiting = await site.database.asSuperuser(
               `select from pg_stat_activity where application_name = 'klar backup' and wait_event_type = 'Lock' and query ilike 'lock table%'`,
             );
-            return waiting.length > 0 && childrenOf(running.child.pid, 'pg_dump');
+            return waiting.length > 0 ? childrenOf(running.child.pid, 'pg_dump') : undefined;
           },
           { timeoutMs: 20_000, what: 'pg_dump waits' },
         );

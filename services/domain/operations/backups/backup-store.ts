@@ -26,7 +26,7 @@ export interface StoredObject {
  * A place for backups: `<BACKUP_URL>/<id>/<name>`. Objects are written once and never changed.
  * Every method throws KlarError: `backup_store_unreachable`, `backup_store_refused`, `backup_store_full`,
  * `backup_store_failed`; `get` of what is not there `backup_object_missing`; `put` of what is there
- * `backup_object_exists`.
+ * `backup_object_exists`, and `backup_store_again` when the same call with a fresh stream will be taken.
  */
 export interface BackupStore {
   /** The place, without secrets, for messages and for ops.backups. */

@@ -3,7 +3,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import type { Db } from '#platform/db/index.ts';
-import { fail } from '#platform/errors/index.ts';
+import { fail, KlarError } from '#platform/errors/index.ts';
 import { readServerVersion } from '../store/backups.ts';
 import { checkRecipients, ENCRYPTED_SUFFIX, encrypt } from './age.ts';
 import { type BackupStore, MANIFEST } from './backup-store.ts';
@@ -112,11 +112,13 @@ async function storeParts(input: BackupInput, id: string, dir: string): Promise<
     signal.throwIfAborted();
     const file = path.join(dir, name);
     const { size } = await stat(file);
-    const plain = wholeFile(file, size, signal);
-    const stream = recipients.length > 0 ? await encrypt(plain, recipients) : plain;
     const stored = recipients.length > 0 ? `${name}${ENCRYPTED_SUFFIX}` : name;
+    const put = async () => {
+      const plain = wholeFile(file, size, signal);
+      return store.put(id, stored, recipients.length > 0 ? await encrypt(plain, recipients) : plain);
+    };
     try {
-      parts.push({ name: stored, ...(await store.put(id, stored, stream)) });
+      parts.push({ name: stored, ...(await put().catch(onceMore(put))) });
     } catch (error) {
       signal.throwIfAborted();
       throw error;
@@ -127,6 +129,13 @@ async function storeParts(input: BackupInput, id: string, dir: string): Promise<
   }
   return parts;
 }
+
+const onceMore =
+  <T>(again: () => Promise<T>) =>
+  (error: unknown): Promise<T> => {
+    if (error instanceof KlarError && error.code === 'backup_store_again') return again();
+    throw error;
+  };
 
 /** The bytes of a file, or an error: a file that became shorter must not become a shorter part. */
 function wholeFile(file: string, size: number, signal: AbortSignal): Readable {

@@ -77,12 +77,34 @@ export async function s3Store(input: S3StoreInput): Promise<BackupStore> {
     } while (token !== undefined);
   }
 
-  async function putParts(id: string, name: string, stream: Readable): Promise<StoredObject> {
+  // Asked of every write, so that a policy can demand it: then even the writer can replace nothing. Ids do not repeat, so
+  // with a store that does not know conditions nothing is lost but that.
+  let condition: { IfNoneMatch?: string } = { IfNoneMatch: '*' };
+  const withoutCondition = (error: unknown) => {
+    const refused = statusOf(error) === 501 || (error as Error).name === 'NotImplemented';
+    if (refused && condition.IfNoneMatch !== undefined) {
+      condition = {};
+      return true;
+    }
+    return false;
+  };
+
+  /** Also what the second try of our own write is told when the answer to the first was lost: then it is there, whole. */
+  async function isOurs(error: unknown, id: string, name: string, sent: StoredObject): Promise<StoredObject> {
+    if (statusOf(error) !== 412) throw error;
+    const there = await digestOf(await get(id, name));
+    if (there.sha256 !== sent.sha256) {
+      throw fail.conflict('backup_object_exists', `${url}/${id}/${name} is there already.`);
+    }
+    return there;
+  }
+
+  async function putPart(id: string, name: string, stream: Readable): Promise<StoredObject> {
     const { Upload } = await import('@aws-sdk/lib-storage');
     const meter = metered(stream);
     const upload = new Upload({
       client,
-      params: { ...where(id, name), Body: meter.stream },
+      params: { ...where(id, name), ...condition, Body: meter.stream },
       partSize: PIECE,
       queueSize: 2,
       leavePartsOnError: false,
@@ -91,38 +113,34 @@ export async function s3Store(input: S3StoreInput): Promise<BackupStore> {
       await upload.done();
     } catch (error) {
       stream.destroy();
-      throw error;
+      if (withoutCondition(error)) {
+        throw fail.unavailable('backup_store_again', `${url} takes no conditional writes; once more without.`, 0);
+      }
+      return isOurs(error, id, name, meter.result());
     }
     const stored = meter.result();
     const head = await client.send(new sdk.HeadObjectCommand(where(id, name)));
     if (head.ContentLength !== stored.bytes) {
-      throw fail.unavailable(
-        'backup_store_failed',
-        `${url}/${id}/${name} holds ${head.ContentLength} of the ${stored.bytes} bytes sent.`,
-        60,
-      );
+      const held = `${url}/${id}/${name} holds ${head.ContentLength} of the ${stored.bytes} bytes sent.`;
+      throw fail.unavailable('backup_store_failed', held, 60);
     }
     return stored;
   }
 
-  /** One request, so that the commit mark appears whole; it never replaces another one. */
+  /** One request, so that the commit mark appears whole. */
   async function putManifest(id: string, name: string, stream: Readable): Promise<StoredObject> {
-    const body = await bufferOf(stream);
-    const stored = { bytes: body.length, sha256: createHash('sha256').update(body).digest('hex') };
-    const send = (more: object) => client.send(new sdk.PutObjectCommand({ ...where(id, name), Body: body, ...more }));
+    const body = Buffer.concat(await stream.toArray());
+    const sent = await digestOf(Readable.from([body], { objectMode: false }));
+    const send = () => client.send(new sdk.PutObjectCommand({ ...where(id, name), ...condition, Body: body }));
     try {
-      await send({ IfNoneMatch: '*' }).catch((error) => {
-        // A store that does not know conditions; ids do not repeat, so nothing is there to be replaced.
-        if (statusOf(error) === 501 || (error as Error).name === 'NotImplemented') return send({});
+      await send().catch((error) => {
+        if (withoutCondition(error)) return send();
         throw error;
       });
+      return sent;
     } catch (error) {
-      // Also what the second try of our own put is told, when the answer to the first was lost.
-      if (statusOf(error) !== 412) throw error;
-      const there = await bufferOf(await get(id, name));
-      if (!there.equals(body)) throw fail.conflict('backup_object_exists', `${url}/${id}/${name} is there already.`);
+      return isOurs(error, id, name, sent);
     }
-    return stored;
   }
 
   async function get(id: string, name: string): Promise<Readable> {
@@ -142,7 +160,7 @@ export async function s3Store(input: S3StoreInput): Promise<BackupStore> {
     url,
     list,
     get,
-    put: (id, name, stream) => (name === MANIFEST ? putManifest : putParts)(id, name, stream).catch(told),
+    put: (id, name, stream) => (name === MANIFEST ? putManifest : putPart)(id, name, stream).catch(told),
     async remove(id) {
       if (timeOfId(id) === undefined) throw fail.invalid('backup_id_wrong', `${id} is no id of a backup.`);
       const drop = (Key: string) => client.send(new sdk.DeleteObjectCommand({ Bucket: bucket, Key })).catch(told);
@@ -210,8 +228,8 @@ async function* mapped(source: Readable, told: (error: unknown) => never): Async
   }
 }
 
-async function bufferOf(stream: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+async function digestOf(stream: Readable): Promise<StoredObject> {
+  const meter = metered(stream);
+  for await (const _ of meter.stream);
+  return meter.result();
 }
