@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { until } from '../support/until.ts';
 import {
   apply,
-  clusterTraffic,
   type Installation,
   installation,
   jobEnd,
@@ -15,7 +14,7 @@ import {
   readyPod,
   sql,
 } from './support/index.ts';
-import { assertKept, assertNoneFailed, assertNoneRefused, journal, print } from './support/under-load.ts';
+import { assertKept, assertNoneFailed, assertNoneRefused, underLoad } from './support/under-load.ts';
 
 /** Long enough for a second Job to come, and for a pod to be killed, while it runs. */
 const SLOW_S = 12;
@@ -89,24 +88,24 @@ describe('migration Jobs', () => {
         select pg_sleep(${SLOW_S});`,
     };
     // Before, so that the previous release is seen serving on the schema while it changes and after.
-    const traffic = await clusterTraffic(90);
-    const { spans, during } = journal(traffic);
     const jobs = ['migrate-one', 'migrate-two'];
-    await during('two migration Jobs', async () => {
-      await Promise.all(jobs.map((job) => migrateJob(job, files)));
-      await running('pg_sleep');
-      const waiting = await until(
-        () => sql(`select 1 as yes from pg_locks where locktype = 'advisory' and not granted`),
-        { timeoutMs: SLOW_S * 1_000, everyMs: 200, what: 'the other one waits for the lock' },
-      );
-      assert.ok(waiting.length > 0);
-      assert.notEqual(await version(), 9000, 'neither has left, as the schema is not there yet');
-      for (const job of jobs) {
-        const { status } = await kubectlJson<{ status: { succeeded?: number } }>(['get', 'job', job]);
-        assert.equal(status.succeeded ?? 0, 0, `${job} has not left before the schema was there`);
-      }
-      assert.deepEqual(await Promise.all(jobs.map((job) => jobEnd(job))), ['complete', 'complete']);
-    });
+    const { outcome, spans } = await underLoad(90, (during) =>
+      during('two migration Jobs', async () => {
+        await Promise.all(jobs.map((job) => migrateJob(job, files)));
+        await running('pg_sleep');
+        const waiting = await until(
+          () => sql(`select 1 as yes from pg_locks where locktype = 'advisory' and not granted`),
+          { timeoutMs: SLOW_S * 1_000, everyMs: 200, what: 'the other one waits for the lock' },
+        );
+        assert.ok(waiting.length > 0);
+        assert.notEqual(await version(), 9000, 'neither has left, as the schema is not there yet');
+        for (const job of jobs) {
+          const { status } = await kubectlJson<{ status: { succeeded?: number } }>(['get', 'job', job]);
+          assert.equal(status.succeeded ?? 0, 0, `${job} has not left before the schema was there`);
+        }
+        assert.deepEqual(await Promise.all(jobs.map((job) => jobEnd(job))), ['complete', 'complete']);
+      }),
+    );
     assert.equal(await version(), 9000);
     const logs = (await Promise.all(jobs.map(logOf))).sort();
     assert.equal(
@@ -116,8 +115,6 @@ describe('migration Jobs', () => {
     );
     assert.equal(logs.filter((log) => log.includes('up to date')).length, 1, logs.join('\n---\n'));
 
-    const outcome = await traffic.stop();
-    print(outcome, spans);
     assertKept(outcome);
     assertNoneFailed(outcome);
     assertNoneRefused(outcome, spans, []);

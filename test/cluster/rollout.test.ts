@@ -4,7 +4,6 @@ import {
   allReady,
   CHART,
   clusterSettings,
-  clusterTraffic,
   type Ended,
   helm,
   type Installation,
@@ -19,7 +18,7 @@ import {
   sql,
   tryHelm,
 } from './support/index.ts';
-import { assertKept, assertNoneFailed, assertNoneRefused, journal, print } from './support/under-load.ts';
+import { assertKept, assertNoneFailed, assertNoneRefused, underLoad } from './support/under-load.ts';
 
 const { full, imageNext, imageBroken } = clusterSettings();
 /** Turns of upgrade, failed upgrade and rollback. */
@@ -45,54 +44,55 @@ describe('upgrades under load', () => {
   it('lose nothing: to a new version, to one that cannot start, and back', async () => {
     assert.ok(imageNext, 'KLAR_TEST_IMAGE_NEXT is not set');
     assert.ok(imageBroken, 'KLAR_TEST_IMAGE_BROKEN is not set');
-    const traffic = await clusterTraffic(ROUNDS * 300);
-    const { spans, during } = journal(traffic);
     const first = await revision(klar.release);
     const before = await commitOf('api');
-    for (let round = 1; round <= ROUNDS; round++) {
-      await during(`upgrade ${round}`, () =>
-        helm([
-          'upgrade',
-          klar.release,
-          CHART,
-          '-f',
-          klar.valuesFile,
-          ...setImage(imageNext),
-          '--wait',
-          '--timeout',
-          '8m',
-        ]),
-      );
-      const next = await commitOf('api');
-      assert.notEqual(next, before, 'the new version is what runs');
+    const { outcome, spans } = await underLoad(ROUNDS * 300, async (during) => {
+      for (let round = 1; round <= ROUNDS; round++) {
+        await during(`upgrade ${round}`, () =>
+          helm([
+            'upgrade',
+            klar.release,
+            CHART,
+            '-f',
+            klar.valuesFile,
+            ...setImage(imageNext),
+            '--wait',
+            '--timeout',
+            '8m',
+          ]),
+        );
+        const next = await until(() => commitOf('api').then((commit) => commit !== before && commit), {
+          timeoutMs: 60_000,
+          everyMs: 1_000,
+          what: 'the new version is what runs',
+        });
 
-      const serving = async () => (await podsOf('api')).filter(isReady).map((pod) => pod.metadata.uid);
-      const old = (await serving()).sort();
-      const failed: Ended = await during(`broken upgrade ${round}`, () =>
-        tryHelm([
-          ...['upgrade', klar.release, CHART, '-f', klar.valuesFile, ...setImage(imageBroken)],
-          ...['--rollback-on-failure', '--timeout', GIVE_UP],
-        ]),
-      );
-      assert.notEqual(failed.code, 0, 'helm says that the upgrade failed');
-      const [schema] = await sql<{ version: number }>('select ops.schema_version() as version');
-      assert.equal(schema?.version, 9100, `the migration of the release that cannot start has run: ${failed.stderr}`);
-      assert.equal((await status(klar.release)).info.status, 'deployed', 'it rolled back by itself');
-      assert.deepEqual((await serving()).sort(), old, 'the old pods served and stayed ready on the new schema');
-      assert.equal(await commitOf('api'), next);
+        const serving = async () => (await podsOf('api')).filter(isReady).map((pod) => pod.metadata.uid);
+        const old = (await serving()).sort();
+        const failed: Ended = await during(`broken upgrade ${round}`, () =>
+          tryHelm([
+            ...['upgrade', klar.release, CHART, '-f', klar.valuesFile, ...setImage(imageBroken)],
+            ...['--rollback-on-failure', '--timeout', GIVE_UP],
+          ]),
+        );
+        assert.notEqual(failed.code, 0, 'helm says that the upgrade failed');
+        const [schema] = await sql<{ version: number }>('select ops.schema_version() as version');
+        assert.equal(schema?.version, 9100, `the migration of the release that cannot start has run: ${failed.stderr}`);
+        assert.equal((await status(klar.release)).info.status, 'deployed', 'it rolled back by itself');
+        assert.deepEqual((await serving()).sort(), old, 'the old pods served and stayed ready on the new schema');
+        assert.equal(await commitOf('api'), next);
 
-      await during(`helm rollback ${round}`, () =>
-        helm(['rollback', klar.release, String(first), '--wait', '--timeout', '8m']),
-      );
-      assert.equal(await commitOf('api'), before, 'the version from before is back');
-    }
-    await until(async () => (await podsOf('api')).length === 2, {
-      timeoutMs: 90_000,
-      everyMs: 500,
-      what: 'old pods gone',
+        await during(`helm rollback ${round}`, () =>
+          helm(['rollback', klar.release, String(first), '--wait', '--timeout', '8m']),
+        );
+        assert.equal(await commitOf('api'), before, 'the version from before is back');
+      }
+      await until(async () => (await podsOf('api')).length === 2, {
+        timeoutMs: 90_000,
+        everyMs: 500,
+        what: 'old pods gone',
+      });
     });
-    const outcome = await traffic.stop();
-    print(outcome, spans);
     assertKept(outcome);
     assertNoneFailed(outcome);
     assertNoneRefused(outcome, spans, []);
@@ -100,17 +100,15 @@ describe('upgrades under load', () => {
   });
 
   it('restart every process, one pod at a time, without a failed request', async () => {
-    const traffic = await clusterTraffic(120);
-    const { spans, during } = journal(traffic);
-    for (const name of ['api', 'webhook-ingest', 'worker']) {
-      await during(`restart ${name}`, async () => {
-        await kubectl(['rollout', 'restart', `deployment/${klar.release}-${name}`]);
-        await kubectl(['rollout', 'status', `deployment/${klar.release}-${name}`, '--timeout=240s']);
-        await allReady(name, 2);
-      });
-    }
-    const outcome = await traffic.stop();
-    print(outcome, spans);
+    const { outcome, spans } = await underLoad(120, async (during) => {
+      for (const name of ['api', 'webhook-ingest', 'worker']) {
+        await during(`restart ${name}`, async () => {
+          await kubectl(['rollout', 'restart', `deployment/${klar.release}-${name}`]);
+          await kubectl(['rollout', 'status', `deployment/${klar.release}-${name}`, '--timeout=240s']);
+          await allReady(name, 2);
+        });
+      }
+    });
     assertKept(outcome);
     assertNoneFailed(outcome);
     assertNoneRefused(outcome, spans, []);

@@ -35,7 +35,7 @@ was lost. Needs helm 4 and kubectl on PATH and an ingress controller; a cluster 
 Environment
   KUBECONFIG                the cluster
   KLAR_TEST_IMAGE           Klar's image as the nodes know it, e.g. localhost/klar:dev
-  KLAR_TEST_IMAGE_NEXT      the same code with another tag and KLAR_COMMIT, for upgrades
+  KLAR_TEST_IMAGE_NEXT      built from test/cluster/images/next: the same code, another commit
   KLAR_TEST_IMAGE_BROKEN    built from test/cluster/images/broken: a newer migration, and no process starts
   KLAR_TEST_FAULTS          command for faults that Kubernetes cannot make: \`node-kill NODE\`, \`node-start NODE\`,
                             \`restart apiserver\`; without it those tests print 'not run' and the run fails
@@ -112,7 +112,7 @@ async function problems(): Promise<string[]> {
 function mocha(files: readonly string[], wanted: ReturnType<typeof parse>, log: string): Promise<number> {
   const args = [
     path.join(ROOT, 'node_modules/mocha/bin/mocha.js'),
-    ...['--no-parallel', '--timeout', '1200000', '--reporter', 'spec'],
+    ...['--no-parallel', '--timeout', '1200000', '--reporter', 'spec', '--exit'],
     // A test that was not run is no success, except for somebody who says so.
     wanted['allow-not-run'] ? '--no-forbid-pending' : '--forbid-pending',
     ...(wanted.grep ? ['--fgrep', wanted.grep] : []),

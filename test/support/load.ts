@@ -59,14 +59,9 @@ function refusal(response: IncomingMessage, body: string): boolean {
  * Sends `perSecond` requests a second over kept-alive connections, whether or not earlier ones were answered (open
  * loop), until `stop` is called; then waits for what is under way.
  */
-export function startLoad(
-  target: number | LoadTarget,
-  perSecond: number,
-  next: (n: number) => LoadRequest,
-  options: { persistMs?: number } = {},
-) {
+export function startLoad(target: number | LoadTarget, perSecond: number, next: (n: number) => LoadRequest) {
   const { port, host = '127.0.0.1', name } = typeof target === 'number' ? { port: target } : target;
-  const agent = new Agent({ keepAlive: true, maxSockets: 512 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 192 });
   const report: LoadReport = {
     sent: 0,
     statuses: {},
@@ -170,9 +165,10 @@ export function startLoad(
     report,
     /** Milliseconds since the start, the scale of `samples`. */
     now: since,
-    async stop(): Promise<LoadReport> {
+    /** @param persistMs for how long persistent requests are still repeated */
+    async stop(persistMs = 60_000): Promise<LoadReport> {
       clearInterval(timer);
-      lastWords = since() + (options.persistMs ?? 60_000);
+      lastWords = since() + persistMs;
       await Promise.all(pending);
       agent.destroy();
       return report;

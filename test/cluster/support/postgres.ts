@@ -16,7 +16,9 @@ export async function psql(statements: string, database = 'klar'): Promise<strin
     'kubectl',
     [
       ...['-n', namespace, 'exec', '-i', pod.metadata.name, '--'],
-      ...['psql', '-h', '/tmp', '-U', 'postgres', '-d', database, '-XAtq', '-v', 'ON_ERROR_STOP=1', '-f', '-'],
+      // Its password is where the server got it from; over the socket it is asked for, too, in some images.
+      ...['sh', '-c', `PGPASSWORD=$(cat /run/secrets/postgresql/password) exec "$@"`, 'sh'],
+      ...['psql', '-h', '127.0.0.1', '-U', 'postgres', '-d', database, '-XAtq', '-v', 'ON_ERROR_STOP=1', '-f', '-'],
     ],
     { input: `${statements}\n` },
   );

@@ -93,7 +93,7 @@ async function join(anybody: ApiClient, slug: string) {
     );
   const timer = setInterval(() => {
     renewing = renewing.then(renew);
-  }, RENEW_MS);
+  }, RENEW_MS).unref();
   return {
     headers: () => ({ authorization: `Bearer ${token}`, 'klar-tenant': slug }),
     client: () => student.client.with({ token, tenant: slug }),

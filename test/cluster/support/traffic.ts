@@ -42,6 +42,8 @@ export interface Traffic {
   readonly webhooks: Load;
   /** Stops sending, waits for the answers and for the worker, and compares with the database. */
   stop(): Promise<Outcome>;
+  /** Ends it as it stands, for a test that failed; nothing after `stop`. */
+  abort(): Promise<void>;
 }
 
 /** One request in ten writes. */
@@ -125,6 +127,10 @@ export async function startTraffic(input: TrafficInput): Promise<Traffic> {
   return {
     api,
     webhooks,
+    async abort() {
+      school.close();
+      await Promise.all([api.stop(0), webhooks.stop(0)]);
+    },
     async stop() {
       const [apiReport, webhookReport] = await Promise.all([api.stop(), webhooks.stop()]);
       school.close();

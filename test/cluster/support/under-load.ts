@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { summarize } from '../../support/load.ts';
+import { clusterTraffic } from './ingress.ts';
 import type { Outcome, Traffic } from './traffic.ts';
 
 /** A named span of a load, in milliseconds since its start. */
@@ -9,21 +10,41 @@ export interface Span {
   to: number;
 }
 
-/** Notes what happened when while a load runs, for the report and for whom failures are counted to. */
-export function journal(traffic: Traffic) {
+/** Does something under the load and remembers when, for the report and for whom failures are counted to. */
+export type During = <T>(name: string, act: () => Promise<T>) => Promise<T>;
+
+/** Notes what happened when while a load runs. */
+export function journal(traffic: Traffic): { spans: Span[]; during: During } {
   const spans: Span[] = [];
-  return {
-    spans,
-    /** Does something under the load and remembers when. */
-    async during<T>(name: string, act: () => Promise<T>): Promise<T> {
-      const from = traffic.api.now();
-      try {
-        return await act();
-      } finally {
-        spans.push({ name, from, to: traffic.api.now() });
-      }
-    },
+  const during: During = async (name, act) => {
+    const from = traffic.api.now();
+    try {
+      return await act();
+    } finally {
+      spans.push({ name, from, to: traffic.api.now() });
+    }
   };
+  return { spans, during };
+}
+
+/** Runs a test body under the load, ends the load whatever happens, prints what it did and gives it to be judged. */
+export async function underLoad(
+  seconds: number,
+  body: (during: During, traffic: Traffic) => Promise<void>,
+  rates?: Parameters<typeof clusterTraffic>[1],
+): Promise<{ outcome: Outcome; spans: Span[] }> {
+  const traffic = await clusterTraffic(seconds, rates);
+  const { spans, during } = journal(traffic);
+  try {
+    await body(during, traffic);
+  } catch (error) {
+    // A load that goes on would be the next test's fault.
+    await traffic.abort();
+    throw error;
+  }
+  const outcome = await traffic.stop();
+  print(outcome, spans);
+  return { outcome, spans };
 }
 
 const both = (outcome: Outcome) => [...outcome.api.samples, ...outcome.webhooks.samples];

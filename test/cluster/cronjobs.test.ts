@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { until } from '../support/until.ts';
+import {
+  apply,
+  clusterSettings,
+  createJobFrom,
+  type Installation,
+  installation,
+  jobEnd,
+  kubectl,
+  kubectlJson,
+  portForward,
+  readyPod,
+  sql,
+  tryKubectl,
+} from './support/index.ts';
+
+interface Run {
+  id: string;
+  scheduled_for: string | null;
+  status: string;
+  by_hand: boolean;
+  attempt: number;
+  error: string | null;
+}
+interface Job {
+  metadata: {
+    name: string;
+    creationTimestamp: string;
+    annotations?: Record<string, string>;
+    labels?: Record<string, string>;
+  };
+  spec: {
+    activeDeadlineSeconds: number;
+    template: { spec: { containers: { args: string[] }[] } };
+  };
+  status: { conditions?: { type: string; status: string; reason?: string }[] };
+}
+interface CronJob {
+  metadata: { name: string; labels: Record<string, string> };
+  spec: { schedule: string; suspend: boolean };
+}
+
+/** What a run leaves behind besides its row; a task without an entry has nothing that could be counted. */
+const EFFECTS: Record<string, string> = { backup: 'ops.backups', 'restore-verify': 'ops.restore_proofs' };
+/** A lock that stops the task in the middle of its work. */
+const WEDGES: Record<string, string> = {
+  backup: 'app.orders',
+  'restore-verify': 'ops.restore_proofs',
+  'backup-prune': 'ops.restore_proofs',
+  cleanup: 'app.idempotency_keys',
+};
+/** Seconds until Kubernetes ends a wedged Job: enough to start a pod on a busy machine. */
+const DEADLINE_S = 30;
+/** Beyond which a run of a minute's schedule is stale, as the alert counts it. */
+const STALE_S = 75;
+/** Ticks of before, so that the schedule of every minute has something to miss. */
+const MINUTES_AGO = 5;
+const PATIENCE = { timeoutMs: 120_000, everyMs: 500 };
+
+const minuteOf = (at: number) => Math.floor(at / 60_000);
+const tickOf = (minute: number) => new Date(minute * 60_000);
+
+const runsOf = (task: string, where = 'true') =>
+  sql<Run>(
+    `select id, scheduled_for, status, by_hand, attempt, error from ops.task_runs
+      where task = '${task}' and (${where}) order by started_at`,
+  );
+
+async function effectsOf(task: string): Promise<number> {
+  const table = EFFECTS[task];
+  if (table === undefined) return 0;
+  return (await sql<{ n: number }>(`select count(*)::int as n from ${table}`))[0]?.n ?? 0;
+}
+
+/** A Job as the CronJob makes it, changed before it is made. */
+async function createJob(cronJob: string, name: string, change: (job: Job) => void): Promise<void> {
+  const job = await kubectlJson<Job>(['create', 'job', name, `--from=cronjob/${cronJob}`, '--dry-run=client']);
+  change(job);
+  await apply(JSON.stringify(job));
+}
+
+/** Holds a table in a transaction of its own until it is told to let go. */
+async function hold(table: string): Promise<() => Promise<void>> {
+  const { namespace } = clusterSettings();
+  const pod = await readyPod('postgresql');
+  const marked = 'klar test wedge';
+  const child = spawn('kubectl', [
+    ...['-n', namespace, 'exec', '-i', pod.metadata.name, '--', 'env', `PGAPPNAME=${marked}`],
+    ...['psql', '-h', '/tmp', '-U', 'postgres', '-d', 'klar', '-c'],
+    `begin; lock table ${table} in access exclusive mode; select pg_sleep(300)`,
+  ]);
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  await until(
+    async () =>
+      (
+        await sql(
+          `select from pg_locks l join pg_stat_activity a using (pid)
+            where a.application_name = '${marked}' and l.mode = 'AccessExclusiveLock' and l.granted
+              and l.relation = '${table}'::regclass`,
+        )
+      ).length > 0,
+    PATIENCE,
+  );
+  return async () => {
+    await sql(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = '${marked}'`);
+    await ended;
+  };
+}
+
+describe('CronJobs', () => {
+  let klar: Installation;
+  let cronJobs: Map<string, CronJob>;
+  let metrics: { port: number; close(): void };
+  /** Names apart from those of an earlier run against the same installation. */
+  const mark = Date.now().toString(36);
+
+  const cronJobOf = (task: string) => cronJobs.get(task)?.metadata.name ?? assert.fail(`no CronJob for ${task}`);
+  /** A gauge of the worker, which is there while no pod of a task is; undefined without the series. */
+  const gauge = async (name: string, ...labels: string[]): Promise<number | undefined> => {
+    const text = await (await fetch(`http://127.0.0.1:${metrics.port}/metrics`)).text();
+    const line = text
+      .split('\n')
+      .find((one) => one.startsWith(`${name}{`) && labels.every((label) => one.includes(label)));
+    return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1));
+  };
+  const age = async (task: string) => {
+    const at = await gauge('klar_operations_task_last_success_timestamp_seconds', `task="${task}"`);
+    return at === undefined ? Number.POSITIVE_INFINITY : Date.now() / 1_000 - at;
+  };
+
+  before(async () => {
+    klar = await installation();
+    const { items } = await kubectlJson<{ items: CronJob[] }>([
+      ...['get', 'cronjobs', '-l', `app.kubernetes.io/instance=${klar.release}`],
+    ]);
+    cronJobs = new Map(
+      items
+        .map((item) => [item.metadata.labels['klar.dev/task'] ?? '', item] as const)
+        .filter(([task]) => task !== 'toolbox'),
+    );
+    assert.ok(cronJobs.size >= 4, `only ${[...cronJobs.keys()].join(', ')}`);
+    metrics = await portForward(`pod/${(await readyPod('worker')).metadata.name}`, 9090);
+  });
+  after(async () => {
+    metrics?.close();
+    await tryKubectl(['delete', 'jobs', '-l', 'app.kubernetes.io/component=task,klar.dev/task!=backup-volume']);
+  });
+
+  /** Two Jobs of one tick at once, one by hand beside them, and after all of that the tick once more by its time. */
+  async function twiceAndByHand(task: string): Promise<void> {
+    const cronJob = cronJobOf(task);
+    const minute = minuteOf(Date.now()) - MINUTES_AGO;
+    const tick = tickOf(minute).toISOString();
+    const before = await effectsOf(task);
+    const names = [`${cronJob}-${minute}`, `${cronJob}-${mark}-${minute}`, `${cronJob}-${mark}-hand`];
+    await tryKubectl(['delete', 'job', ...names, '--ignore-not-found']);
+    await Promise.all(names.map((name) => createJobFrom(cronJob, name)));
+    for (const name of names) assert.equal(await jobEnd(name), 'complete', name);
+    const again = `${cronJob}-${mark}-again`;
+    await createJob(cronJob, again, (job) => job.spec.template.spec.containers[0]?.args.push('--for', tick));
+    assert.equal(await jobEnd(again), 'complete');
+    assert.match(await kubectl(['logs', `job/${again}`]), /was already done: run_\w+\. Nothing to do\./);
+
+    const runs = await runsOf(task, `scheduled_for = '${tick}'`);
+    assert.deepEqual(
+      runs.map((run) => [run.status, run.attempt]),
+      [['succeeded', 1]],
+      'one row for the tick, begun once',
+    );
+    const ownLog = await kubectl(['logs', `job/${names[2]}`]);
+    const own = /(run_\w+) {2}/.exec(ownLog)?.[1];
+    const byHand = await runsOf(task, `id = '${own}'`);
+    assert.deepEqual(
+      byHand.map((run) => [run.scheduled_for, run.status, run.by_hand]),
+      [[null, 'succeeded', true]],
+      'a run by hand is a run of its own',
+    );
+    if (EFFECTS[task] !== undefined) assert.equal((await effectsOf(task)) - before, 2, 'the tick and the hand');
+    await until(async () => (await age(task)) < STALE_S, { ...PATIENCE, what: `the success of ${task} in a scrape` });
+  }
+
+  // In this order: a restore needs a backup.
+  for (const group of [
+    ['backup', 'cleanup'],
+    ['restore-verify', 'backup-prune'],
+  ]) {
+    it(`${group.join(' and ')}: run twice for one tick have one effect, by hand one more`, async function () {
+      this.timeout(300_000);
+      const ends = await Promise.allSettled(group.map(twiceAndByHand));
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    });
+  }
+
+  it('are all known to this test', () => {
+    assert.deepEqual([...cronJobs.keys()].sort(), ['backup', 'backup-prune', 'cleanup', 'restore-verify']);
+  });
+
+  it('run by their schedule; suspended they do not, and only the metric tells', async function () {
+    this.timeout(300_000);
+    const running = 'cleanup';
+    const since = Date.now();
+    const patch = (task: string, spec: Partial<CronJob['spec']>) =>
+      kubectl(['patch', 'cronjob', cronJobOf(task), '--type=merge', '-p', JSON.stringify({ spec })]);
+    const scheduled = async () => {
+      const { items } = await kubectlJson<{ items: Job[] }>(['get', 'jobs', '-l', 'app.kubernetes.io/component=task']);
+      return items.filter(
+        (job) =>
+          job.metadata.annotations?.['cronjob.kubernetes.io/instantiate'] !== 'manual' &&
+          job.metadata.annotations?.['batch.kubernetes.io/cronjob-scheduled-timestamp'] !== undefined &&
+          Date.parse(job.metadata.creationTimestamp) >= since - 1_000,
+      );
+    };
+    try {
+      await Promise.all(
+        [...cronJobs.keys()].map((task) => patch(task, { schedule: '* * * * *', suspend: task !== running })),
+      );
+      const job = await until(async () => (await scheduled())[0], {
+        timeoutMs: 100_000,
+        everyMs: 1_000,
+        what: 'a Job by the schedule',
+      });
+      assert.equal(await jobEnd(job.metadata.name), 'complete');
+      const minute = Number(/-(\d+)$/.exec(job.metadata.name)?.[1]);
+      const [run] = await runsOf(running, `scheduled_for = '${tickOf(minute).toISOString()}'`);
+      assert.deepEqual([run?.status, run?.by_hand], ['succeeded', false], 'the tick is the minute in the name');
+      // Its policy is to skip: what the new schedule says was due before and nobody ran is recorded, not made up for.
+      const missed = await runsOf(
+        running,
+        `status = 'missed' and scheduled_for >= '${tickOf(minute - 2).toISOString()}'`,
+      );
+      assert.ok(missed.length > 0, 'the minutes before, at which nothing ran');
+
+      for (const one of await scheduled())
+        assert.equal(one.metadata.labels?.['klar.dev/task'], running, `${one.metadata.name} although suspended`);
+      await until(
+        async () => {
+          const ages = new Map<string, number>();
+          for (const task of cronJobs.keys()) ages.set(task, await age(task));
+          const stale = [...ages].filter(([, seconds]) => seconds > STALE_S).map(([task]) => task);
+          const suspended = [...cronJobs.keys()].filter((task) => task !== running);
+          if (suspended.every((task) => stale.includes(task)) && !stale.includes(running)) return true;
+          throw new Error(JSON.stringify([...ages]));
+        },
+        { timeoutMs: 90_000, everyMs: 1_000, what: 'stale but for the one that runs' },
+      );
+    } finally {
+      for (const [task, { spec }] of cronJobs) await patch(task, { schedule: spec.schedule, suspend: spec.suspend });
+    }
+  });
+
+  const wedged = process.env.KLAR_TEST_FULL === '1' ? Object.keys(WEDGES) : ['backup'];
+  for (const task of wedged) {
+    it(`${task}: wedged past its deadline it is ended and told, and the same tick is done once later`, async function () {
+      this.timeout(300_000);
+      const cronJob = cronJobOf(task);
+      const minute = minuteOf(Date.now()) - 1;
+      const tick = tickOf(minute).toISOString();
+      const before = await effectsOf(task);
+      const first = `${cronJob}-${mark}-wedged-${minute}`;
+      const letGo = await hold(WEDGES[task] ?? '');
+      try {
+        await createJob(cronJob, first, (job) => {
+          job.spec.activeDeadlineSeconds = DEADLINE_S;
+        });
+        await until(async () => ((await gauge('klar_operations_task_running_seconds', `task="${task}"`)) ?? 0) > 5, {
+          ...PATIENCE,
+          what: 'how long it has been running, in a scrape',
+        });
+        assert.equal(await jobEnd(first), 'failed');
+        const { status } = await kubectlJson<Job>(['get', 'job', first]);
+        assert.equal(status.conditions?.find(({ type }) => type === 'Failed')?.reason, 'DeadlineExceeded');
+        // On SIGTERM the run gives its row back; one that could not is found out by its lease.
+        const run = await until(
+          async () => (await runsOf(task, `scheduled_for = '${tick}' and status = 'failed'`))[0],
+          { ...PATIENCE, what: 'the failed row' },
+        );
+        assert.ok(run.error);
+        await until(
+          async () => (await gauge('klar_operations_task_last_end_status', `task="${task}"`, 'status="failed"')) === 1,
+          { ...PATIENCE, what: 'the failure in a scrape' },
+        );
+        assert.equal(await effectsOf(task), before, 'nothing that looks like an effect');
+      } finally {
+        await letGo();
+      }
+      const second = `${cronJob}-${mark}-then-${minute}`;
+      await createJobFrom(cronJob, second);
+      assert.equal(await jobEnd(second), 'complete');
+      const rows = await runsOf(task, `scheduled_for = '${tick}'`);
+      assert.deepEqual(
+        rows.map((run) => run.status),
+        ['succeeded'],
+      );
+      assert.ok((rows[0]?.attempt ?? 0) >= 2);
+      if (EFFECTS[task] !== undefined) assert.equal(await effectsOf(task), before + 1);
+      await until(async () => (await age(task)) < STALE_S, { ...PATIENCE, what: 'the success in a scrape' });
+    });
+  }
+});
