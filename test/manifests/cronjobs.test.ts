@@ -65,7 +65,7 @@ interface CronJob {
 const facts = parse(readFileSync(path.join(CHART, 'tasks.yaml'), 'utf8')) as Record<string, Fact>;
 const values = parse(readFileSync(path.join(CHART, 'values.yaml'), 'utf8')) as { cronjobs: Record<string, TaskValues> };
 
-/** CronJobs of the chart by task; the toolbox is no task. */
+/** CronJobs of the chart by task; the places for klar by hand are no tasks. */
 async function render(chart: string, more: readonly string[] = []): Promise<Map<string, CronJob>> {
   const set = ['mode=demo', 'image.repository=localhost/klar', 'postgresql.enabled=true', ...more];
   const { stdout } = await execute('helm', ['template', 'klar', chart, ...set.flatMap((one) => ['--set', one])], {
@@ -76,7 +76,7 @@ async function render(chart: string, more: readonly string[] = []): Promise<Map<
     objects
       .filter((object) => object?.kind === 'CronJob')
       .map((object) => [object?.metadata.labels['klar.dev/task'] ?? '', object as CronJob] as const)
-      .filter(([task]) => task !== 'toolbox'),
+      .filter(([task]) => !['toolbox', 'restore'].includes(task)),
   );
 }
 
