@@ -18,6 +18,7 @@ import { loadParts, startParts, type Undo } from './parts.ts';
 import { preferPort, requirePort } from './ports.ts';
 import type { Progress } from './progress.ts';
 import { startLocalSandbox } from './sandbox.ts';
+import { startLocalSchedule } from './schedule.ts';
 import { type Demo, seedDemo } from './seed.ts';
 import { asStartError } from './start-error.ts';
 
@@ -91,7 +92,8 @@ async function start(
   });
   if (sandbox) undo.push(() => sandbox.stop());
 
-  const settings = loadSettings('all-in-one', { ...completed, ...database.env, ...sandbox?.env });
+  const env = { ...completed, ...database.env, ...sandbox?.env };
+  const settings = loadSettings('all-in-one', env);
   const logFor = (process: string) =>
     createLogger({ process, level: settings.LOG_LEVEL, redact: settings.meta.secretValues, stream: output.stream });
   const log = logFor('all-in-one');
@@ -100,6 +102,11 @@ async function start(
   const lifecycle = createLifecycle({ log, delayMs: settings.SHUTDOWN_DELAY_MS });
 
   const { api, ingest, worker } = await startParts({ parts, settings, logFor, metrics, progress, undo });
+
+  const schedule = worker
+    ? await startLocalSchedule({ settings, env, log: logFor('schedule'), metrics, stream: output.stream })
+    : undefined;
+  if (schedule) undo.push(() => schedule.stop());
 
   const front = await listen(createFront(ingest.listener, api.listener), { port });
   undo.push(() => front.close(0));
@@ -127,6 +134,7 @@ async function start(
   lifecycle.onStop('listen', 'http', () => front.close());
   lifecycle.onStop('drain', 'api', () => api.stop());
   lifecycle.onStop('drain', 'webhook-ingest', () => ingest.stop());
+  lifecycle.onStop('work', 'schedule', () => schedule?.stop());
   lifecycle.onStop('work', 'worker', () => worker?.stop());
   lifecycle.onStop('pools', 'sandbox', () => sandbox?.stop());
   lifecycle.onStop('flush', 'admin', () => admin.close());

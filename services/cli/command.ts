@@ -1,5 +1,5 @@
 import type { Environment, Settings } from '#platform/config/index.ts';
-import type { Logger } from '#platform/log/index.ts';
+import type { Logger, LogLevel } from '#platform/log/index.ts';
 
 export type OptionSpec = {
   type: 'string' | 'boolean';
@@ -40,8 +40,8 @@ export type CommandInput = {
   settings(): Settings;
   /** The environment the settings come from. */
   env: Environment;
-  /** Logs go to stderr, so that stdout stays the answer. */
-  log(): Logger;
+  /** Logs go to stderr, so that stdout stays the answer; warnings and errors unless said otherwise. */
+  log(options?: { level?: LogLevel | 'silent'; redact?: () => Iterable<string> }): Logger;
   signal: AbortSignal;
 };
 

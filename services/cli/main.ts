@@ -53,7 +53,7 @@ export async function runCli(input: CliInput): Promise<number> {
       },
       settings: () => loadSettings('cli', env),
       env,
-      log: () => createLogger({ process: 'cli', level: 'warn', stream: stderr }),
+      log: ({ level = 'warn', redact } = {}) => createLogger({ process: 'cli', level, redact, stream: stderr }),
       signal: input.signal ?? new AbortController().signal,
     });
   } catch (error) {

@@ -11,7 +11,7 @@ import {
 import { systemClock } from '#platform/clock/index.ts';
 import type { Settings } from '#platform/config/index.ts';
 import { createDb } from '#platform/db/index.ts';
-import { createLogger, createRedactor } from '#platform/log/index.ts';
+import { createRedactor } from '#platform/log/index.ts';
 import { type Command, type CommandInput, EXIT, type OptionSpec } from './command.ts';
 import { databaseUrl } from './commands/database-url.ts';
 
@@ -62,12 +62,7 @@ export function taskCommand(task: TaskCommand): Command {
     async run(input) {
       const settings = input.settings();
       // Logs of unattended work are read afterwards, so they say what was done and not only what went wrong.
-      const log = createLogger({
-        process: 'cli',
-        level: settings.LOG_LEVEL,
-        redact: settings.meta.secretValues,
-        stream: process.stderr,
-      });
+      const log = input.log({ level: settings.LOG_LEVEL, redact: settings.meta.secretValues });
       const commandInput: TaskCommandInput = { ...input, settings, log: () => log };
       if (task.unrecorded?.(input) === true) return withoutRow(task, input, commandInput);
       const now = systemClock.now();

@@ -17,7 +17,7 @@ export type Task = {
   /** Its command comes with a later release; nothing schedules it yet. */
   planned?: true;
   /** Settings without which nothing schedules it. */
-  needs?: readonly 'BACKUP_URL'[];
+  needs?: readonly ('BACKUP_URL' | 'RESTORE_VERIFY_DATABASE_URL')[];
 };
 
 const MINUTE = 60;
@@ -43,7 +43,7 @@ export const TASKS = {
     missed: 'skip',
     deadlineS: 3 * HOUR,
     staleAfterS: DAILY_STALE,
-    needs: ['BACKUP_URL'],
+    needs: ['BACKUP_URL', 'RESTORE_VERIFY_DATABASE_URL'],
   },
   // After restore-verify: what it proves is what makes older ones removable.
   'backup-prune': {
