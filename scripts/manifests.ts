@@ -3,12 +3,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { crdSources, readCrds } from './manifests/crds.ts';
+import { renderRules } from './manifests/render.ts';
 import { writeSchemas } from './manifests/schemas.ts';
 
 const HELP = `Usage: npm run manifests -- crds [--apply] [--out FOLDER]
        npm run manifests -- schemas --out FOLDER
+       npm run -s manifests -- rules [--values FILE]
 
-What \`npm run test:manifests\` compares the chart and k8s/ with.
+What \`npm run test:manifests\` compares the chart and k8s/ with, and what is made from the chart.
 
   crds           the CustomResourceDefinitions of the optional objects, from the Go modules of their operators:
 ${crdSources()
@@ -16,6 +18,7 @@ ${crdSources()
   .join('\n')}
     --apply      into the cluster that KUBECONFIG names
   schemas        JSON schemas for kubeconform, of Kubernetes' own kinds and of those above
+  rules          the chart's alerts for a Prometheus without its operator, with the values of an installation
 
   --out FOLDER   where the files go
   --help         this text
@@ -25,6 +28,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     apply: { type: 'boolean', default: false },
     out: { type: 'string' },
+    values: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
   allowPositionals: true,
@@ -53,11 +57,15 @@ async function crds(): Promise<number> {
 
 async function main(): Promise<number> {
   const [command] = positionals;
-  if (options.help || (command !== 'crds' && command !== 'schemas')) {
+  if (options.help || !['crds', 'schemas', 'rules'].includes(command ?? '')) {
     process.stdout.write(HELP);
     return options.help ? 0 : 2;
   }
   if (command === 'crds') return crds();
+  if (command === 'rules') {
+    process.stdout.write(renderRules(options.values));
+    return 0;
+  }
   if (!options.out) throw new Error('schemas needs --out FOLDER');
   process.stdout.write(`${await writeSchemas(options.out)} schemas in ${options.out}\n`);
   return 0;

@@ -16,9 +16,9 @@ find /usr/lib -name '*.so*' > "$work/base"
 apt="apt-get -q -o Dir::Etc::sourcelist=$work/pgdg.list"
 : > "$work/pgdg.list"
 $apt update
-if [ -z "$(apt-cache policy "$package" | grep Candidate)" ]; then
+if ! apt-cache show "$package" > /dev/null 2>&1; then
   $apt install -y --no-install-recommends ca-certificates postgresql-common
-  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
   key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.asc
   echo "deb [signed-by=$key] ${PGDG:-https://apt.postgresql.org/pub/repos/apt} $release-pgdg main" > "$work/pgdg.list"
   $apt update

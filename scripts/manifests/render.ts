@@ -56,11 +56,12 @@ export function parseManifests(text: string): Manifest[] {
   });
 }
 
-/** The chart's alerts as a rules file for a Prometheus without its operator. */
-export function renderRules(): string {
-  const values = 'mode=demo,image.repository=klar,postgresql.enabled=true,monitoring.enabled=true';
+/** The chart's alerts as a rules file for a Prometheus without its operator; of the demo, where no values are given. */
+export function renderRules(valuesFile?: string): string {
+  const demo = 'mode=demo,image.repository=klar,postgresql.enabled=true';
   const base = 'monitoring.rules.runbookBaseUrl=https://runbooks.example.com/klar';
-  const args = ['template', 'klar', CHART, '--namespace', 'klar', '--set', `${values},${base}`];
+  const values = valuesFile ? ['--values', valuesFile] : ['--set', `${demo},${base}`];
+  const args = ['template', 'klar', CHART, '--namespace', 'klar', ...values, '--set', 'monitoring.enabled=true'];
   const only = ['--show-only', 'templates/monitoring/prometheusrule.yaml'];
   const [rule] = parseManifests(execFileSync('helm', [...args, ...only], { encoding: 'utf8' }));
   return stringify(rule?.spec);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { access, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -12,6 +13,7 @@ import { createStack, type Stack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
 
 const run = promisify(execFile);
+const ROOT = path.resolve(import.meta.dirname, '../..');
 
 /** The Dockerfile's steps in a folder, without an engine: that nothing which is needed was left out or pruned. */
 describe('the image', function () {
@@ -76,6 +78,27 @@ describe('the image', function () {
     const packages = await readdir(inRoot('var/lib/dpkg/status.d'));
     assert.ok(packages.includes('postgresql-client-15'));
     for (const name of packages) await access(inRoot('usr/share/doc', name, 'copyright'));
+  });
+
+  it('takes client tools that Debian does not have from the repository of PostgreSQL, by the key that Debian signs', async () => {
+    const bin = await mkdtemp(path.join(folder, 'apt-'));
+    const apt = `#!/bin/sh
+for word in "$@"; do case $word in Dir::Etc::sourcelist=*) list=\${word#*=} ;; esac; done
+case " $* " in *" postgresql-client-99 "*) cat "$list"; exit 100 ;; esac
+`;
+    await writeFile(path.join(bin, 'apt-get'), apt, { mode: 0o755 });
+    const script = path.join(ROOT, 'scripts/image/postgresql-client.sh');
+    const env = { PATH: `${bin}:/usr/bin:/bin`, PGDG: 'https://mirror.example.com/pgdg' };
+    const ended = run('sh', [script, '99', path.join(bin, 'client')], { env });
+    await assert.rejects(ended, (error: { code: number; stdout: string }) => {
+      assert.equal(error.code, 100);
+      const [, codename] = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8')) ?? [];
+      assert.equal(
+        error.stdout,
+        `deb [signed-by=/usr/share/postgresql-common/pgdg/apt.postgresql.org.asc] https://mirror.example.com/pgdg ${codename}-pgdg main\n`,
+      );
+      return true;
+    });
   });
 
   it('lists in its bill of materials exactly the packages that it holds', async () => {
