@@ -151,8 +151,10 @@ export function startLoad(target: number | LoadTarget, perSecond: number, next: 
     } while (!(await attempt(wanted)));
   };
 
+  // Counted from the last change of pace.
+  let pace = { perSecond, from: 0, sent: 0 };
   const timer = setInterval(() => {
-    const due = Math.floor((since() / 1000) * perSecond);
+    const due = pace.sent + Math.floor(((since() - pace.from) / 1000) * pace.perSecond);
     while (report.sent < due) {
       const done = whole(next(report.sent));
       report.sent += 1;
@@ -165,6 +167,10 @@ export function startLoad(target: number | LoadTarget, perSecond: number, next: 
     report,
     /** Milliseconds since the start, the scale of `samples`. */
     now: since,
+    /** Sends at another rate from now on. */
+    pace(rate: number): void {
+      pace = { perSecond: rate, from: since(), sent: report.sent };
+    },
     /** @param persistMs for how long persistent requests are still repeated */
     async stop(persistMs = 60_000): Promise<LoadReport> {
       clearInterval(timer);

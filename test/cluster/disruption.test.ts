@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { until } from '../support/until.ts';
+import {
+  allReady,
+  clusterSettings,
+  fault,
+  type Installation,
+  installation,
+  isReady,
+  kubectl,
+  kubectlJson,
+  needsFaults,
+  type Pod,
+  podExec,
+  podsOf,
+  purchaseJourney,
+  readyPod,
+} from './support/index.ts';
+import { backAfter } from './support/outage.ts';
+import { assertKept, assertNoneFailed, assertNoneRefused, underLoad } from './support/under-load.ts';
+
+const { full, seed } = clusterSettings();
+/** Pods killed of each component. */
+const KILLS = full ? 8 : 1;
+const RESTARTS = full ? 8 : 1;
+const COMPONENTS = ['api', 'webhook-ingest', 'worker'] as const;
+/** What clients wait at most for the endpoints of a dead node to go: the node's grace period and the kubelet's turn. */
+const ENDPOINTS_GONE_MS = 60_000;
+
+/** A fixed order of choices for a seed. */
+function chooser(from: number) {
+  let state = from;
+  return <T>(list: readonly T[]): T => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return list[state % list.length] as T;
+  };
+}
+
+describe('disruptions under load', () => {
+  let klar: Installation;
+  const choose = chooser(seed);
+  before(async () => {
+    klar = await installation();
+  });
+  afterEach(async () => {
+    for (const node of await nodes()) await kubectl(['-n', 'default', 'uncordon', node]);
+    for (const component of ['postgresql', 'sandbox', ...COMPONENTS]) await allReady(component);
+  });
+
+  it('each node is drained: nothing fails, nothing is lost', async () => {
+    const home = (await readyPod('postgresql')).spec.nodeName as string;
+    const names = await nodes();
+    const { outcome, spans } = await underLoad(names.length * 60, async (during) => {
+      for (const node of names) {
+        await during(`drain ${node}${node === home ? ' (PostgreSQL)' : ''}`, async () => {
+          await kubectl([
+            '-n',
+            'default',
+            'drain',
+            node,
+            '--ignore-daemonsets',
+            '--delete-emptydir-data',
+            '--timeout=180s',
+            `--pod-selector=app.kubernetes.io/instance=${klar.release}`,
+          ]);
+          const left = (await podsOnNode(node)).filter(
+            (pod) => pod.metadata.labels['app.kubernetes.io/component'] !== 'task',
+          );
+          assert.deepEqual(
+            left.map((pod) => pod.metadata.name),
+            [],
+            'the node is empty',
+          );
+          // PostgreSQL's volume is on its node: it comes back with it.
+          await kubectl(['-n', 'default', 'uncordon', node]);
+          for (const component of ['postgresql', ...COMPONENTS]) await allReady(component);
+        });
+      }
+    });
+    assertKept(outcome);
+    assertNoneFailed(outcome);
+    assertNoneRefused(outcome, spans, [`drain ${home} (PostgreSQL)`]);
+  });
+
+  it('pods are deleted, one after the other: nothing fails, nothing is lost', async () => {
+    const { outcome, spans } = await underLoad(KILLS * 45, async (during) => {
+      for (let round = 1; round <= KILLS; round++) {
+        for (const component of COMPONENTS) {
+          const pod = choose((await podsOf(component)).filter(isReady));
+          await during(`delete ${component} ${round}`, async () => {
+            await kubectl(['delete', 'pod', pod.metadata.name, '--wait=true']);
+            await allReady(component, 2);
+          });
+        }
+      }
+    });
+    assertKept(outcome);
+    assertNoneFailed(outcome);
+    assertNoneRefused(outcome, spans, []);
+  });
+
+  it('processes die without a word: only what they were answering fails, nothing is lost or doubled', async () => {
+    const { outcome, spans } = await underLoad(KILLS * 40, async (during) => {
+      for (let round = 1; round <= KILLS; round++) {
+        for (const component of COMPONENTS) {
+          const pod = choose((await podsOf(component)).filter(isReady));
+          await during(`kill -9 ${component} ${round}`, async () => {
+            const before = restarts(pod);
+            // Signals to process 1 from inside its namespace are ignored; its own failure is not.
+            await killInside(pod);
+            await until(
+              async () =>
+                restarts(await podNamed(pod.metadata.name)) > before && isReady(await podNamed(pod.metadata.name)),
+              { timeoutMs: 90_000, everyMs: 500, what: `${pod.metadata.name} started again` },
+            );
+          });
+        }
+      }
+    });
+    assertKept(outcome);
+    const died = spans.map((span) => span.name);
+    assertNoneFailed(outcome, spans, died);
+  });
+
+  it('PostgreSQL is restarted: nothing fails, and requests are served again within 2 s after it accepts', async () => {
+    const accepted: { at: number; name: string }[] = [];
+    const { outcome, spans } = await underLoad(RESTARTS * 30, async (during, traffic) => {
+      for (let round = 1; round <= RESTARTS; round++) {
+        const name = `PostgreSQL restarted ${round}`;
+        await during(name, async () => {
+          const pod = await readyPod('postgresql');
+          await kubectl(['delete', 'pod', pod.metadata.name, '--wait=false']);
+          await until(async () => (await readyPod('postgresql')).metadata.uid !== pod.metadata.uid, {
+            timeoutMs: 120_000,
+            everyMs: 200,
+            what: 'the new PostgreSQL',
+          });
+          accepted.push({ name, at: await backAfter(traffic) });
+        });
+      }
+    });
+    assertKept(outcome);
+    assertNoneFailed(outcome);
+    assertNoneRefused(
+      outcome,
+      spans,
+      spans.map((span) => span.name),
+    );
+    for (const { name, at } of accepted) {
+      const first = Math.min(
+        ...[...outcome.api.samples]
+          .filter((s) => !s.failed && s.status < 400 && s.at + s.ms > at)
+          .map((s) => s.at + s.ms),
+      );
+      process.stdout.write(`      ${name}: served again ${(first - at).toFixed(0)} ms after it accepted\n`);
+      assert.ok(first - at <= 2_000, `${name}: ${first - at} ms`);
+    }
+  });
+
+  it('a node without PostgreSQL loses its power: errors only until its endpoints are gone', async function () {
+    needsFaults(this);
+    const home = (await readyPod('postgresql')).spec.nodeName as string;
+    const victim = (await nodes()).find((node) => node !== home) as string;
+    const name = `${victim} has no power`;
+    const { outcome, spans } = await underLoad(150, async (during) => {
+      await during(name, async () => {
+        await fault('node-kill', victim);
+        await until(async () => (await endpointsOn(victim)).length === 0, {
+          timeoutMs: ENDPOINTS_GONE_MS,
+          everyMs: 250,
+          what: `no endpoint on ${victim}`,
+        });
+      });
+      await during('one node serves', () => new Promise((resolve) => setTimeout(resolve, 20_000)));
+      await during(`${victim} comes back`, async () => {
+        await fault('node-start', victim);
+        for (const component of COMPONENTS) await allReady(component, 2, 240_000);
+      });
+    });
+    assertKept(outcome);
+    assertNoneFailed(outcome, spans, [name]);
+  });
+
+  it("PostgreSQL's node loses its power: nothing is lost or doubled", async function () {
+    needsFaults(this);
+    const home = (await readyPod('postgresql')).spec.nodeName as string;
+    const name = `${home} has no power`;
+    const { outcome, spans } = await underLoad(150, async (during) => {
+      await during(name, async () => {
+        await fault('node-kill', home);
+        await until(async () => (await endpointsOn(home)).length === 0, {
+          timeoutMs: ENDPOINTS_GONE_MS,
+          everyMs: 250,
+          what: `no endpoint on ${home}`,
+        });
+        await fault('node-start', home);
+        await allReady('postgresql', 1, 240_000);
+        for (const component of COMPONENTS) await allReady(component, 2, 240_000);
+      });
+    });
+    assertKept(outcome);
+    assertNoneFailed(outcome, spans, [name]);
+    await purchaseJourney();
+  });
+
+  const nodes = async () =>
+    (await kubectlJson<{ items: { metadata: { name: string } }[] }>(['-n', 'default', 'get', 'nodes'])).items.map(
+      (node) => node.metadata.name,
+    );
+  const podsOnNode = async (node: string) =>
+    (
+      await kubectlJson<{ items: Pod[] }>([
+        'get',
+        'pods',
+        '--field-selector',
+        `spec.nodeName=${node},status.phase=Running`,
+        '-l',
+        `app.kubernetes.io/instance=${klar.release}`,
+      ])
+    ).items;
+  const podNamed = (name: string) => kubectlJson<Pod>(['get', 'pod', name]);
+  const restarts = (pod: Pod) => (pod.status.containerStatuses ?? []).reduce((sum, one) => sum + one.restartCount, 0);
+  /** Addresses of api and webhook-ingest on a node that traffic is still sent to. */
+  const endpointsOn = async (node: string) => {
+    const { items } = await kubectlJson<{
+      items: { endpoints: { nodeName?: string; conditions: { ready?: boolean } }[] | null }[];
+    }>(['get', 'endpointslices', '-l', 'app.kubernetes.io/component in (api, webhook-ingest)']);
+    return items
+      .flatMap((slice) => slice.endpoints ?? [])
+      .filter((one) => one.nodeName === node && one.conditions.ready);
+  };
+});
+
+/** Ends process 1 of a pod at once: node's own `abort` over its inspector would be clean; a core signal is not. */
+async function killInside(pod: Pod): Promise<void> {
+  const script = "process.kill(1, 'SIGSEGV')";
+  await podExec(pod.metadata.name, ['node', '-e', script]);
+}
