@@ -14,6 +14,28 @@ describe('klar backup killed with kill -9', () => {
   });
   after(() => site.close());
 
+  for (const [point, committed] of [
+    ['object_written:1', false],
+    ['part_stored:1', false],
+    ['part_stored:30', false],
+    ['before_manifest', false],
+    ['manifest_written', false],
+    ['after_manifest', true],
+  ] as const) {
+    it(`at ${point} ${committed ? 'has made' : 'has made no'} backup`, async () => {
+      const store = await openStore({ BACKUP_URL: site.env.BACKUP_URL });
+      const before = await newestCommitted(store);
+      const run = await site.klar(['backup'], { KLAR_FAILPOINT: `backup.${point}` });
+      assert.equal(run.end, 'SIGKILL', run.stderr);
+      const newest = await newestCommitted(store);
+      assert.equal(newest?.id !== before?.id, committed);
+      if (newest === undefined) return;
+      const dir = site.folder('check');
+      await fetchBackup(store, await readManifest(store, newest.id), dir);
+      await rm(dir, { recursive: true });
+    });
+  }
+
   it('at any moment leaves the last good backup the newest, and the next run is good', async () => {
     const store = await openStore({ BACKUP_URL: site.env.BACKUP_URL });
     const began = performance.now();

@@ -1,9 +1,11 @@
 import { findPgTools, openStore, recipientsOf, recordBackup, takeBackup } from '#domain/operations/backups/index.ts';
 import { systemClock } from '#platform/clock/index.ts';
 import { createDb } from '#platform/db/index.ts';
+import { armFailpoint } from '#platform/failpoint/index.ts';
 import { taskCommand } from '../task-command.ts';
 import { age, size } from './backup-text.ts';
 import { databaseUrl } from './database-url.ts';
+import { directUrl } from './direct-url.ts';
 import { opsDb } from './ops-db.ts';
 
 /** Statements of a backup read whole tables; a dead peer is found by TCP keepalive. */
@@ -13,10 +15,12 @@ const LONGEST_STATEMENT_MS = 24 * 3_600_000;
 export const backupCommand = taskCommand({
   task: 'backup',
   notes:
-    'Connects as klar_backup_a with DATABASE_DIRECT_URL, DATABASE_URL_BACKUP or DATABASE_URL, past PgBouncer; stores in\n' +
-    'BACKUP_URL, encrypted when BACKUP_ENCRYPT_TO is set. A run by hand makes a further backup. docs/backups.md.',
+    'Connects as klar_backup_a, past PgBouncer: the login of DATABASE_URL_BACKUP at the address of DATABASE_DIRECT_URL, or\n' +
+    'whichever is set, or DATABASE_URL. Stores in BACKUP_URL, encrypted when BACKUP_ENCRYPT_TO is set. A run by hand makes a further backup. docs/backups.md.',
   async work({ settings, env, say, log }, { signal, fenced }) {
-    const url = databaseUrl(settings, ['DATABASE_DIRECT_URL', 'DATABASE_URL_BACKUP', 'DATABASE_URL']);
+    armFailpoint(settings.KLAR_FAILPOINT);
+    const url =
+      directUrl(settings.DATABASE_DIRECT_URL, settings.DATABASE_URL_BACKUP) ?? databaseUrl(settings, ['DATABASE_URL']);
     const store = await openStore(settings);
     const db = createDb({
       url,

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import type { Db } from '#platform/db/index.ts';
 import { fail, KlarError } from '#platform/errors/index.ts';
+import { failpoint } from '#platform/failpoint/index.ts';
 import { readServerVersion } from '../store/backups.ts';
 import { checkRecipients, ENCRYPTED_SUFFIX, encrypt } from './age.ts';
 import { type BackupStore, MANIFEST } from './backup-store.ts';
@@ -74,8 +75,10 @@ export async function takeBackup(input: BackupInput): Promise<BackupReport> {
     signal.throwIfAborted();
     await input.beforeCommit();
     const text = `${JSON.stringify(manifest, null, 2)}\n`;
+    failpoint('backup.before_manifest');
     await store.put(id, MANIFEST, Readable.from([Buffer.from(text)], { objectMode: false }));
     stored = false;
+    failpoint('backup.after_manifest');
     return {
       id,
       store: store.url,
@@ -123,6 +126,7 @@ async function storeParts(input: BackupInput, id: string, dir: string): Promise<
       signal.throwIfAborted();
       throw error;
     }
+    failpoint('backup.part_stored');
     // Twice the room would be needed if they were kept.
     await rm(file);
     if ((index + 1) % 50 === 0) say(`${id}: ${index + 1} of ${names.length} parts stored`);

@@ -123,7 +123,7 @@ async function checkArchive({ tools, dir, signal }: DumpInput, { figures }: Dump
 const blind = (login: string) =>
   fail.forbidden(
     'backup_role_blind',
-    `${login} does not see every row: back up as klar_backup_a (DATABASE_DIRECT_URL or DATABASE_URL_BACKUP).`,
+    `${login} does not see every row: back up as klar_backup_a (DATABASE_URL_BACKUP).`,
   );
 
 /** What ended a program of PostgreSQL, for who runs the backup. */

@@ -4,6 +4,7 @@ import { chmod, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/p
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { fail, type KlarError } from '#platform/errors/index.ts';
+import { failpoint } from '#platform/failpoint/index.ts';
 import { type BackupStore, MANIFEST, type StoredBackup, type StoredObject } from './backup-store.ts';
 import { timeOfId } from './id.ts';
 
@@ -37,6 +38,7 @@ export function fileStore(root: string): BackupStore {
     const making = fileOf(id, `${UNFINISHED}${name}`);
     try {
       const written = await write(making, stream);
+      failpoint(name === MANIFEST ? 'backup.manifest_written' : 'backup.object_written');
       await rename(making, final);
       // The name is on the disk only when the folder is.
       await syncFolder(path.join(root, id));
