@@ -11,8 +11,8 @@ import {
   type Workbench,
   workbench,
 } from './support/backup-pods.ts';
-import { clusterSettings, clusterTraffic, installation, jobEnd, psql, sql } from './support/index.ts';
-import { assertKept, assertNoneFailed, journal, print } from './support/under-load.ts';
+import { clusterSettings, installation, jobEnd, psql, sql } from './support/index.ts';
+import { assertKept, assertNoneFailed, underLoad } from './support/under-load.ts';
 
 const STORE = '/var/lib/klar/backups';
 const BACKUP = cronJobName('backup');
@@ -50,22 +50,19 @@ describe('backup and its proof', () => {
   };
 
   it('is green under load, and says RTO and RPO', async () => {
-    const traffic = await clusterTraffic(clusterSettings().full ? 120 : 45);
-    const { spans, during } = journal(traffic);
-    await during('backup', async () => {
-      await taskJob(BACKUP, 'backup-under-load');
-      const end = await jobEnd('backup-under-load');
-      assert.equal(end, 'complete', await jobLog('backup-under-load'));
+    const { outcome } = await underLoad(clusterSettings().full ? 120 : 45, async (during) => {
+      for (const [name, cronJob, job] of [
+        ['backup', BACKUP, 'backup-under-load'],
+        ['restore-verify', VERIFY, 'verify-under-load'],
+      ] as const) {
+        await during(name, async () => {
+          await taskJob(cronJob, job);
+          assert.equal(await jobEnd(job), 'complete', await jobLog(job));
+        });
+      }
     });
-    await during('restore-verify', async () => {
-      await taskJob(VERIFY, 'verify-under-load');
-      const end = await jobEnd('verify-under-load');
-      assert.equal(end, 'complete', await jobLog('verify-under-load'));
-    });
-    const outcome = await traffic.stop();
     const log = await jobLog('verify-under-load');
     for (const line of log.split('\n').filter((text) => /^(RTO|RPO)|^ +(ok|RED)/.test(text))) say(line);
-    print(outcome, spans);
     assert.match(log, /^RTO /m);
     assert.match(log, /^RPO /m);
     assertKept(outcome);

@@ -116,6 +116,9 @@ describe('klar restore', () => {
   it('killed half-way, leaves what nobody can serve from, and begins again', async () => {
     const { child, ended } = site.start(['restore', '--yes'], { DATABASE_URL_SUPERUSER: target('half') });
     await until(async () => (await inspectTarget(target('half'))).incomplete, { timeoutMs: 30_000, what: 'the mark' });
+    // While it works, nobody else begins; that it stands still changes nothing.
+    child.kill('SIGSTOP');
+    refused(await restore('half', '--yes', '--again'), 'restore_target_busy');
     child.kill('SIGKILL');
     await ended;
     // A deployment that starts meanwhile mends the roles and their rights; the database stays closed all the same.

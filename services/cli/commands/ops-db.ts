@@ -10,6 +10,8 @@ export function opsDb(settings: Settings, log?: Logger): Db {
     role: 'klar_ops',
     poolSize: 1,
     appName: 'klar backups',
+    // Nobody waits for an unattended command: rather late than failed because the server was busy for a moment.
+    acquireTimeoutMs: 15_000,
     ...(log === undefined ? {} : { log }),
   });
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   insertProof,
   openStore,
@@ -6,6 +7,8 @@ import {
   verifyBackup,
 } from '#domain/operations/backups/index.ts';
 import { newestMigration } from '#platform/db/setup.ts';
+import { KlarError } from '#platform/errors/index.ts';
+import { newId } from '#platform/ids/index.ts';
 import { taskCommand } from '../task-command.ts';
 import { databaseUrl } from './database-url.ts';
 import { MIGRATIONS_DIR } from './migrate.ts';
@@ -39,7 +42,7 @@ export const restoreVerify = taskCommand({
         backup: input.options.backup as string | undefined,
         url,
         production: {
-          identifier: await db.withTx(readSystemIdentifier),
+          identifier: await patiently(() => db.withTx(readSystemIdentifier), context.signal),
           allowed: input.options['allow-production-server'] === true,
         },
         identity: settings.BACKUP_IDENTITY?.current(),
@@ -50,11 +53,14 @@ export const restoreVerify = taskCommand({
         now: () => new Date(),
         say,
       }).finally(() => store.close());
-      const proofId = await db.withTx(async (tx) => {
-        // A run that was taken over must not speak for the one that took it.
-        if (proof.failure?.code !== 'restore_timed_out') await context.fenced(tx);
-        return insertProof(tx, proof);
-      });
+      const proofId = newId('prf');
+      const keep = () =>
+        db.withTx(async (tx) => {
+          // A run that was taken over must not speak for the one that took it.
+          if (proof.failure?.code !== 'restore_timed_out') await context.fenced(tx);
+          return insertProof(tx, proof, proofId);
+        });
+      await patiently(keep, context.signal);
       if (proof.failure !== undefined) {
         for (const line of checkLines(proof.checks)) say(line);
         throw restoreFailed(proof.failure, { proof_id: proofId, backup_id: proof.backupId });
@@ -67,6 +73,22 @@ export const restoreVerify = taskCommand({
     }
   },
 });
+
+/** How long a database that is away is waited for: what took an hour to find out is worth a minute to write down. */
+const PATIENCE_MS = 60_000;
+
+async function patiently<T>(fn: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await fn();
+    } catch (error) {
+      const passing = error instanceof KlarError && error.kind === 'unavailable';
+      if (!passing || signal.aborted || performance.now() > until) throw error;
+      await pause(1_000);
+    }
+  }
+}
 
 function summary(proof: RestoreProof, proofId: string): Record<string, unknown> {
   const { backupId, ok, rtoSeconds, rpoSeconds, checks, steps } = proof;

@@ -16,12 +16,12 @@ export interface ProofRow {
 const insert = statement(
   'operations.insert_restore_proof',
   `insert into ops.restore_proofs (id, backup_id, started_at, finished_at, ok, rto_seconds, rpo_seconds, checks)
-   values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb)`,
+   values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb)
+   on conflict (id) do nothing`,
 );
 
-/** Keeps what a restore has shown. */
-export async function insertProof(tx: Tx, row: ProofRow): Promise<string> {
-  const id = tx.newId('prf');
+/** Keeps what a restore has shown; with an id of the caller's it may be tried again when nobody knows whether it did. */
+export async function insertProof(tx: Tx, row: ProofRow, id = tx.newId('prf')): Promise<string> {
   const { backupId, startedAt, finishedAt, ok, rtoSeconds, rpoSeconds, checks } = row;
   await tx.run(insert, [id, backupId, startedAt, finishedAt, ok, rtoSeconds, rpoSeconds, JSON.stringify(checks)]);
   return id;
