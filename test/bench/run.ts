@@ -3,18 +3,28 @@ import { benchIngest } from './ingest.ts';
 import { load, machine } from './machine.ts';
 import { benchRead } from './read.ts';
 import { type Goal, stdoutReport } from './report.ts';
+import { benchRollout } from './rollout.ts';
 import { benchStart } from './start.ts';
 
-const BENCHES: Record<string, typeof benchIngest> = { start: benchStart, read: benchRead, ingest: benchIngest };
+const BENCHES: Record<string, typeof benchIngest> = {
+  start: benchStart,
+  read: benchRead,
+  ingest: benchIngest,
+  rollout: benchRollout,
+};
+/** Without names: what needs nothing but this machine. */
+const LOCAL = ['start', 'read', 'ingest'];
 
 const HELP = `Usage: npm run bench -- [options] [bench...]
 
 Measures what Klar promises about speed and memory, each beside what bounds it and in the same run, because absolute
-numbers say more about the machine than about the code. Without names: all of ${Object.keys(BENCHES).join(', ')}.
+numbers say more about the machine than about the code. Without names: all of ${LOCAL.join(', ')}.
 
   start    cold start and idle memory of api, webhook-ingest and worker
   read     reads of one tenant, with and without row level security
   ingest   acks a second and latency of webhook-ingest, beside express with one INSERT a request
+  rollout  what clients notice of a rolling restart, beside a plain web server's; needs a cluster, as
+           npm run test:cluster does (its --help says which variables)
 
   --short  a fraction of the time, for CI; the numbers are rougher
   --help   this text
@@ -48,7 +58,7 @@ function options(): { short: boolean; names: string[] } {
   }
   return {
     short: given.values.short,
-    names: given.positionals.length > 0 ? given.positionals : Object.keys(BENCHES),
+    names: given.positionals.length > 0 ? given.positionals : LOCAL,
   };
 }
 

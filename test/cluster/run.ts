@@ -39,6 +39,7 @@ Environment
   KLAR_TEST_IMAGE_BROKEN    built from test/cluster/images/broken: a newer migration, and no process starts
   KLAR_TEST_FAULTS          command for faults that Kubernetes cannot make: \`node-kill NODE\`, \`node-start NODE\`,
                             \`restart apiserver\`; without it those tests print 'not run' and the run fails
+  KLAR_TEST_LOAD            share of the load of 200 requests and 50 webhooks a second (default 1), for a busy machine
   KLAR_TEST_INGRESS         where the ingress answers (default http://127.0.0.1:8080)
   KLAR_TEST_INGRESS_NAMESPACE  of the ingress controller's pods (default ingress)
   KLAR_TEST_POSTGRES_IMAGE  default localhost/postgres:15
@@ -120,6 +121,8 @@ function mocha(files: readonly string[], wanted: ReturnType<typeof parse>, log: 
   ];
   const env = { ...process.env, KLAR_TEST_FULL: wanted.full ? '1' : '', KLAR_TEST_SEED: wanted.seed };
   const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  // mocha would go on alone, with its load.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => child.kill('SIGKILL'));
   const file = createWriteStream(log);
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {

@@ -16,12 +16,14 @@ export async function clusterTraffic(
   seconds: number,
   rates: { requestsPerSecond?: number; webhooksPerSecond?: number } = {},
 ): Promise<Traffic> {
+  const { load } = clusterSettings();
   return startTraffic({
     target: ingressTarget(HOSTS.api),
     sandbox: ingressTarget(HOSTS.sandbox),
     webhookSecret: await secretValue('STRIPE_WEBHOOK_SECRET'),
     sql,
     seconds,
-    ...rates,
+    requestsPerSecond: (rates.requestsPerSecond ?? 200) * load,
+    webhooksPerSecond: (rates.webhooksPerSecond ?? 50) * load,
   });
 }

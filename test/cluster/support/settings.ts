@@ -21,6 +21,8 @@ export interface ClusterSettings {
   /** Counts of the full run, or those of CI. */
   readonly full: boolean;
   readonly seed: number;
+  /** Share of the load that the tests ask for. */
+  readonly load: number;
 }
 
 /** @throws when a run's own variables are missing: start a file with `npm run test:cluster -- --only FILE` */
@@ -43,5 +45,6 @@ export function clusterSettings(): ClusterSettings {
     release: 'klar',
     full: process.env.KLAR_TEST_FULL === '1',
     seed: Number(process.env.KLAR_TEST_SEED || 1),
+    load: Number(process.env.KLAR_TEST_LOAD || 1),
   };
 }
