@@ -30,6 +30,8 @@ export type TaskCommand = {
   notes?: string;
   /** True for a call that only looks (`--dry-run`): it leaves no row and has no tick. */
   unrecorded?: (input: CommandInput) => boolean;
+  /** Refuses a wrong call before anything is recorded: a typing error must not look like a failed task. */
+  check?: (input: CommandInput) => void;
   /**
    * The work, once a tick. It stops soon after `context.signal` aborts. What it throws ends the run as failed, is
    * stored without secrets and makes the exit code 1.
@@ -60,6 +62,7 @@ export function taskCommand(task: TaskCommand): Command {
     ...(task.arguments === undefined ? {} : { arguments: task.arguments }),
     notes: task.notes === undefined ? NOTES : `${task.notes}\n${NOTES}`,
     async run(input) {
+      task.check?.(input);
       const settings = input.settings();
       // Logs of unattended work are read afterwards, so they say what was done and not only what went wrong.
       const log = input.log({ level: settings.LOG_LEVEL, redact: settings.meta.secretValues });

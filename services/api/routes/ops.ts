@@ -53,6 +53,8 @@ export function opsRoutes(deps: Pick<ApiDeps, 'db' | 'readiness'>, document: () 
           dead_letters: count,
           inbox_depth: count,
           inbox_oldest_ready_s: seconds,
+          task_failures_24h: count,
+          oldest_task_success_age_s: seconds,
         }),
       },
       async handle({ signal }) {

@@ -23,11 +23,14 @@ export const cleanup = taskCommand({
     'Works as klar_cleanup with DATABASE_URL_CLEANUP or DATABASE_URL, in small transactions with rests between them;\n' +
     'it may be ended at any time and run beside itself. The rules: services/domain/privacy/retention.ts.',
   unrecorded: ({ options }) => options['dry-run'] === true,
+  check({ options }) {
+    seconds(options['max-seconds']);
+    chooseRules(options.table as string[] | undefined);
+  },
   async work(input, context) {
     const { options, settings } = input;
     const maxSeconds = seconds(options['max-seconds']);
     const tables = options.table as string[] | undefined;
-    chooseRules(tables); // before anything is opened
     const log = input.log();
     const db = createDb({
       url: databaseUrl(settings, ['DATABASE_URL_CLEANUP', 'DATABASE_URL']),

@@ -12,13 +12,17 @@ export interface StatusNumbers {
   inbox_depth: number;
   /** Null when nothing waits. */
   inbox_oldest_ready_s: number | null;
+  /** Runs of unattended tasks that failed. */
+  task_failures_24h: number;
+  /** Of the task whose last success is the longest ago; null until a schedule ran one. */
+  oldest_task_success_age_s: number | null;
 }
 
 const NUMBERS = statement<StatusNumbers>(
   'operations.status_numbers',
   `select s.worker_heartbeat_age_s, s.webhook_failures_1h, s.jobs_failed_1h, s.queue_depth, s.dead_letters,
-          s.inbox_depth, s.inbox_oldest_ready_s
-     from ops.status_numbers() s`,
+          s.inbox_depth, s.inbox_oldest_ready_s, t.task_failures_24h, t.oldest_task_success_age_s
+     from ops.status_numbers() s, ops.task_numbers() t`,
 );
 
 /** By a SECURITY DEFINER function: the api may read neither the inbox nor the queue. */
