@@ -7,7 +7,7 @@ ARG NODE_IMAGE=docker.io/library/node:26-bookworm-slim
 # tools: --build-arg PG_CLIENT=18. What Debian does not have comes from apt.postgresql.org, or from the mirror named by PGDG.
 FROM ${NODE_IMAGE} AS client
 ARG PG_CLIENT=15
-ARG PGDG
+ARG PGDG=
 COPY scripts/image/postgresql-client.sh /tmp/client.sh
 RUN PGDG="${PGDG}" sh /tmp/client.sh ${PG_CLIENT} /client
 
@@ -24,7 +24,7 @@ RUN npm ci --omit=dev --ignore-scripts \
 # What is in the image, for scanners and auditors: of what the lock file lists that which is here, and what dpkg knows.
 # npm is not told to omit what is for development, as it would leave out every package that something of that needs, too.
 FROM dependencies AS sbom
-ARG KLAR_CREATED
+ARG KLAR_CREATED=
 COPY --from=client /client/var/lib/dpkg/status.d /tmp/status.d
 COPY scripts/image/sbom.ts /tmp/sbom.ts
 RUN npm sbom --package-lock-only --sbom-format=cyclonedx --sbom-type=application > /tmp/npm.json \
@@ -57,6 +57,14 @@ FROM app
 COPY --from=cache /tmp/compile-cache /app/.compile-cache
 COPY --from=sbom /tmp/sbom.cdx.json /app/sbom.cdx.json
 ENV NODE_COMPILE_CACHE=/app/.compile-cache PATH=/app/services/cli:$PATH
+# Late, so that another commit does not build everything again. Each may be left out; the release workflow gives them all.
+# Before the last RUN, as some builders look only there whether an argument changed.
+ARG NODE_IMAGE
+ARG NODE_IMAGE_DIGEST=
+ARG KLAR_COMMIT=
+ARG KLAR_VERSION=
+ARG KLAR_CREATED=
+ARG KLAR_SOURCE=
 # An empty volume takes its owner from the folder it is mounted over: without these the first start of compose.yaml could
 # not write its secrets. A cluster mounts its own over them.
 RUN install -d -o 10001 -g 10001 -m 0700 /etc/klar/api /etc/klar/ingest /etc/klar/worker /etc/klar/ops \
@@ -64,13 +72,6 @@ RUN install -d -o 10001 -g 10001 -m 0700 /etc/klar/api /etc/klar/ingest /etc/kla
 # A number, so that Kubernetes can prove runAsNonRoot without reading /etc/passwd. Nothing below /app is writable to it.
 USER 10001:10001
 EXPOSE 3000 3001 9090
-# Last, so that another commit does not build everything again. Each may be left out; the release workflow gives them all.
-ARG NODE_IMAGE
-ARG NODE_IMAGE_DIGEST
-ARG KLAR_COMMIT
-ARG KLAR_VERSION
-ARG KLAR_CREATED
-ARG KLAR_SOURCE
 ENV KLAR_COMMIT=${KLAR_COMMIT}
 LABEL org.opencontainers.image.title="Klar" \
       org.opencontainers.image.description="api, webhook-ingest, worker and klar, one image" \

@@ -51,6 +51,16 @@ describe('manifests', function () {
     });
   }
 
+  it('would be refused where a pod may be root: the place of these tests enforces it', () => {
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'root' },
+      spec: { containers: [{ name: 'a', image: 'a' }] },
+    };
+    assert.match(serverFindings(JSON.stringify(pod), namespace).join(), /violates PodSecurity "restricted/);
+  });
+
   it('give a reason beside each exception from kube-score', () => {
     const folders = ['charts/klar/templates', 'k8s'];
     for (const folder of folders) {

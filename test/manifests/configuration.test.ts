@@ -6,7 +6,7 @@ import path from 'node:path';
 import { Ajv } from 'ajv';
 import { parse, stringify } from 'yaml';
 import { goModule } from '../../scripts/manifests/modules.ts';
-import { renderRules } from '../../scripts/manifests/render.ts';
+import { parseManifests, renderRules } from '../../scripts/manifests/render.ts';
 import { judge } from './judges.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -99,6 +99,30 @@ describe('configuration of what stands around Klar', function () {
       }
     }
     assert.deepEqual(document.profiles.map(({ name }: { name: string }) => name).sort(), ['dev', 'e2e']);
+  });
+
+  it('skaffold installs what the chart takes, and forwards ports that are there', () => {
+    for (const profile of load('skaffold.yaml').profiles) {
+      const [release] = profile.deploy.helm.releases;
+      const set = Object.entries({ ...release.setValueTemplates, ...release.setValues }).flatMap(([name, value]) => [
+        '--set',
+        `${name}=${String(value).replace(/\{\{.*\}\}/, 'one')}`,
+      ]);
+      const files = release.valuesFiles.flatMap((file: string) => ['--values', path.join(ROOT, file)]);
+      const { code, output } = judge('helm', [
+        'template',
+        release.name,
+        path.join(ROOT, release.chartPath),
+        ...files,
+        ...set,
+      ]);
+      assert.equal(code, 0, output);
+      const services = parseManifests(output).filter(({ kind }) => kind === 'Service');
+      for (const { resourceName, port } of profile.portForward) {
+        const service = services.find(({ metadata }) => metadata.name === resourceName);
+        assert.match(JSON.stringify(service?.spec ?? {}), new RegExp(`"port":${port}\\b`), resourceName);
+      }
+    }
   });
 
   it('kind is told nothing it does not know', () => {
