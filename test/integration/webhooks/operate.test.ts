@@ -232,4 +232,21 @@ describe('operating stored events', () => {
     });
     assert.deepEqual(result.queued, [id]);
   });
+
+  it('does not replay an event whose payload was dropped by its age, as klar_ops and as klar_api', async () => {
+    const id = await done('evt_old');
+    await database.asSuperuser("update inbox.events set raw = '', raw_dropped_at = now() where id = $1", [id]);
+    for (const db of [ops, database.db('klar_api')]) {
+      const result = await requeueEvents(db, {
+        verb: 'replay',
+        filter: { ids: [id] },
+        limit: 10,
+        dryRun: false,
+        reason: 'too late',
+        actor: { kind: 'system', id: 'test' },
+      });
+      assert.deepEqual([result.queued, result.skipped_state], [[], 1]);
+    }
+    assert.equal((await rig.event('evt_old')).state, 'done');
+  });
 });
