@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type CleanupInput, cleanUp, RETENTION } from '#domain/privacy/index.ts';
-import { type Db, statement } from '#platform/db/index.ts';
+import { createDb, type Db, statement } from '#platform/db/index.ts';
 import { KlarError } from '#platform/errors/index.ts';
 import { SYSTEM_TENANT_ID } from '#platform/ids/index.ts';
 import { silentLogger } from '#platform/log/index.ts';
@@ -212,6 +212,32 @@ describe('klar cleanup', function () {
     await traffic;
     await clean();
     assert.equal(await keysLeft(), 0);
+  });
+
+  it('gives a rule up whose table is held, before every school has waited for it', async () => {
+    const factory = createFactory(database);
+    for (let n = 0; n < 5; n += 1) schools.push((await factory.school()).id);
+    for (const school of schools) await expiredKeys(school, 1);
+    await database.asSuperuser(
+      'alter role klar_cleanup_a in database ' +
+        new URL(database.superuserUrl).pathname.slice(1) +
+        ` set lock_timeout = '200ms'`,
+    );
+    const own = database.db('klar_cleanup');
+    const lock = statement('test.lock_table', `lock table ${KEYS} in access exclusive mode`);
+    const superuser = createDb({ url: database.superuserUrl, role: 'klar_ops', poolSize: 1 });
+    const begun = performance.now();
+    await superuser.withTx(async (tx) => {
+      await tx.run(lock);
+      await assert.rejects(clean({ db: own }), (error: KlarError) => {
+        const { tables } = error.extra.members as { tables: { table: string; errors: string[]; at_least: boolean }[] };
+        const row = tables.find(({ table }) => table === KEYS);
+        assert.deepEqual([row?.errors.length, row?.at_least], [3, true]);
+        return error.code === 'cleanup_failed';
+      });
+    });
+    await superuser.close();
+    assert.ok(performance.now() - begun < 10_000);
   });
 
   it('ends at a signal between two batches', async () => {
