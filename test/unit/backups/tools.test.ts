@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chooseTools, findPgTools, runTool, ToolFailure } from '#domain/operations/backups/index.ts';
 import { lackOf, tablesInList } from '../../../services/domain/operations/backups/archive-list.ts';
 import { dumpError } from '../../../services/domain/operations/backups/dump.ts';
+import { makeWorkDir } from '../../../services/domain/operations/backups/work-dir.ts';
 
 describe('pg_dump and pg_restore', () => {
   let home: string;
@@ -76,6 +77,11 @@ describe('a program that is run', () => {
     );
     await assert.rejects(sh('kill -9 $$'), /was ended by SIGKILL/);
   });
+  it('is not waited for when a child of it outlives it', async () => {
+    const began = performance.now();
+    await assert.rejects(sh('sleep 15 & kill -9 $$'), /SIGKILL/);
+    assert.ok(performance.now() - began < 12_000);
+  });
   it('is ended when the run is', async () => {
     const stop = new AbortController();
     const running = sh('sleep 60', { signal: stop.signal });
@@ -94,6 +100,37 @@ describe('what a failed program means', () => {
     const error = meant('pg_dump: error: query failed: ERROR:  invalid snapshot identifier: "00000003-1"');
     assert.equal(error.code, 'backup_dump_failed');
     assert.match(error.detail, /PgBouncer/);
+  });
+});
+
+describe('the folder for a dump', () => {
+  let home: string;
+  beforeEach(async () => {
+    home = await mkdtemp(path.join(tmpdir(), 'klar-work-'));
+  });
+  afterEach(() => rm(home, { recursive: true, force: true }));
+
+  it('loses what killed runs left, and keeps what runs and what is not ours', async () => {
+    const first = await makeWorkDir(home, new Date());
+    const [, host, pid] = /klar-backup-([A-Za-z0-9.]+)-(\d+)-/.exec(first) ?? [];
+    const names = {
+      dead: `klar-backup-${host}-4194304-abcdef`,
+      running: `klar-backup-${host}-${process.ppid}-abcdef`,
+      elsewhere: 'klar-backup-otherpod-7-abcdef',
+      forgotten: 'klar-backup-otherpod-8-abcdef',
+      theirs: 'lost+found',
+    };
+    for (const name of Object.values(names)) await mkdir(path.join(home, name));
+    const then = new Date(Date.now() - 3 * 86_400_000);
+    await utimes(path.join(home, names.forgotten), then, then);
+    assert.equal(Number(pid), process.pid);
+    const second = await makeWorkDir(home, new Date());
+    const left = [names.running, names.elsewhere, names.theirs, path.basename(second)];
+    assert.deepEqual((await readdir(home)).sort(), left.sort());
+  });
+  it('that cannot be made says what to set', async () => {
+    await writeFile(path.join(home, 'file'), '');
+    await assert.rejects(makeWorkDir(path.join(home, 'file/x'), new Date()), { code: 'backup_work_refused' });
   });
 });
 

@@ -155,14 +155,17 @@ async function compareWhole(store: BackupStore, id: string, part: Part): Promise
 
 const isSystemError = (error: unknown) => /^E[A-Z]+$/.test(String((error as NodeJS.ErrnoException)?.code ?? ''));
 
-/** A full work folder is the reader's own trouble and says nothing of the backup. */
+/** A work folder that is full or closed is the reader's own trouble and says nothing of the backup. */
 export function workError(error: unknown, dir: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
-  return fail.unavailable(
-    'backup_work_full',
-    `${dir} is full: give BACKUP_WORK_DIR room for a whole dump (klar backups list says how large the last was).`,
-    60,
-    { cause: error },
-  );
+  const more = { cause: error };
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    const room = 'give BACKUP_WORK_DIR room for a whole dump (klar backups list says how large the last was)';
+    return fail.unavailable('backup_work_full', `${dir} is full: ${room}.`, 60, more);
+  }
+  if (code === 'EACCES' || code === 'EROFS' || code === 'ENOENT' || code === 'ENOTDIR') {
+    const mend = 'set BACKUP_WORK_DIR to a folder that this user may write to';
+    return fail.unavailable('backup_work_refused', `${dir} cannot be used (${code}): ${mend}.`, 60, more);
+  }
+  return error;
 }

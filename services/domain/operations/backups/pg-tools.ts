@@ -73,6 +73,7 @@ export interface ToolRun {
 /** What is kept of a talkative program for the message of its failure. */
 const KEPT_LINES = 12;
 const TERM_GRACE_MS = 5_000;
+const LAST_WORDS_MS = 2_000;
 
 /**
  * Runs a program to its end and gives its stdout.
@@ -98,10 +99,18 @@ export async function runTool({ file, args, env, signal, onLine }: ToolRun): Pro
       onLine?.(line);
     }
   });
-  let hard: NodeJS.Timeout | undefined;
+  const timers: NodeJS.Timeout[] = [];
+  // A child of the program may outlive it with our pipes in its hands; its last words are not worth waiting for.
+  child.once('exit', () => {
+    const letGo = () => {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    };
+    timers.push(setTimeout(letGo, LAST_WORDS_MS));
+  });
   const stop = () => {
     child.kill('SIGTERM');
-    hard = setTimeout(() => child.kill('SIGKILL'), TERM_GRACE_MS);
+    timers.push(setTimeout(() => child.kill('SIGKILL'), TERM_GRACE_MS));
   };
   signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -118,7 +127,7 @@ export async function runTool({ file, args, env, signal, onLine }: ToolRun): Pro
       );
     return out.join('');
   } finally {
-    clearTimeout(hard);
+    for (const timer of timers) clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
   }
 }

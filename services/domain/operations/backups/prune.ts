@@ -52,11 +52,8 @@ export async function pruneBackups(input: PruneInput): Promise<PruneReport> {
   const bytes = new Map(stored.map((backup) => [backup.id, backup.bytes]));
   const decisions = plan.map((decision) => ({ ...decision, bytes: bytes.get(decision.id) ?? 0 }));
   const doomed = decisions.filter(({ keep }) => !keep);
-  if (doomed.length > 0)
-    await checkCover(
-      store,
-      candidates.filter(({ at }) => at <= now),
-    );
+  const past = candidates.filter(({ at }) => at <= now);
+  if (doomed.length > 0) await checkCover(store, past);
   const report: PruneReport = { decisions, removed: [], freed: 0, dry_run: dryRun };
   if (dryRun) return report;
   for (const { id, bytes } of doomed) {

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
+import { workError } from './fetch.ts';
 
 const PREFIX = 'klar-backup-';
 /** Longer than any run may last. */
@@ -12,6 +13,14 @@ const FORGOTTEN_MS = 2 * 24 * 3_600_000;
  */
 export async function makeWorkDir(parent: string | undefined, now: Date): Promise<string> {
   const root = parent ?? tmpdir();
+  try {
+    return await makeIn(root, parent, now);
+  } catch (error) {
+    throw workError(error, root);
+  }
+}
+
+async function makeIn(root: string, parent: string | undefined, now: Date): Promise<string> {
   if (parent !== undefined) await mkdir(root, { recursive: true, mode: 0o700 });
   for (const name of await readdir(root)) {
     if (name.startsWith(PREFIX) && (await isForgotten(path.join(root, name), now))) {
