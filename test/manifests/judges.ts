@@ -53,7 +53,7 @@ export function needsCluster(): void {
  * applied to `namespace`, which exists and enforces `restricted`.
  */
 export function serverFindings(text: string, namespace: string): string[] {
-  const moved = parseManifests(text).map((manifest) => ({ ...manifest, metadata: moveTo(manifest, namespace) }));
+  const moved = parseManifests(text).map((manifest) => moveTo(manifest, namespace));
   const input = moved.map((manifest) => stringify(manifest)).join('---\n');
   const args = ['apply', '--dry-run=server', '--validate=strict', '--namespace', namespace, '--filename=-'];
   const { code, output } = judge('kubectl', args, input);
@@ -61,5 +61,13 @@ export function serverFindings(text: string, namespace: string): string[] {
   return code === 0 || lines.length > 0 ? lines : [`kubectl ended with ${code}`];
 }
 
-const moveTo = ({ metadata }: Manifest, namespace: string) =>
-  metadata.namespace === undefined ? metadata : { ...metadata, namespace };
+/** The cluster that judges may have a namespace of that name, or that node port, for something else. */
+function moveTo(manifest: Manifest, namespace: string): Manifest {
+  const { kind, metadata } = manifest;
+  if (kind === 'Namespace') return { ...manifest, metadata: { ...metadata, name: `${namespace}-${metadata.name}` } };
+  const moved = metadata.namespace === undefined ? metadata : { ...metadata, namespace };
+  if (kind !== 'Service') return { ...manifest, metadata: moved };
+  const spec = manifest.spec as { ports?: { nodePort?: number }[] };
+  const ports = spec.ports?.map(({ nodePort: _, ...port }) => port);
+  return { ...manifest, metadata: moved, spec: { ...spec, ports } };
+}
