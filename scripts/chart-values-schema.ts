@@ -114,6 +114,7 @@ const properties: Record<string, Schema> = {
     enabled: flag,
     ingressController: peers,
     prometheus: peers,
+    cnpgOperator: peers,
     ...Object.fromEntries(
       ['dns', 'database', 'redis', 'providers', 'smtp', 'otlp', 'storage', 'restoreVerify'].map((key) => [
         key,

@@ -291,6 +291,19 @@ describe('the chart', () => {
     );
   });
 
+  it('lets nobody but its own pods and the operator at the PostgreSQL of CloudNativePG', () => {
+    const objects = render('high-availability');
+    const { podSelector, ingress } = named(objects, 'NetworkPolicy', 'klar-pg').spec;
+    assert.deepEqual(podSelector.matchLabels, {
+      'cnpg.io/cluster': named(objects, 'Cluster', 'klar-pg').metadata.name,
+    });
+    const clients = ingress[0].from.map(
+      (peer: KubeObject['spec']) => peer.podSelector.matchLabels['app.kubernetes.io/component'],
+    );
+    assert.deepEqual(clients, ['migrate', 'task', 'pgbouncer']);
+    assert.doesNotMatch(JSON.stringify(ingress.slice(1, 2)), /app.kubernetes.io/);
+  });
+
   it('says DB_PREPARED=off for a PgBouncer that cannot do prepared statements', () => {
     const pgbouncer = { enabled: true, image: 'pgbouncer', preparedStatements: false };
     const objects = render('demo', { pgbouncer });

@@ -4,6 +4,7 @@ import { queueMigration } from '#platform/queue/index.ts';
 import { type Command, EXIT } from '../command.ts';
 import { allQueues } from '../queues.ts';
 import { databaseUrl } from './database-url.ts';
+import { directUrl } from './direct-url.ts';
 
 /** The folder that comes with this build. */
 export const MIGRATIONS_DIR = path.resolve(import.meta.dirname, '../../../migrations');
@@ -19,12 +20,15 @@ export async function migrateDatabase(input: {
 /** `klar migrate`: twice changes nothing, two at once wait for each other, both exit 0. */
 export const migrateCommand: Command = {
   notes:
-    'Connects as klar_migrator_a with DATABASE_DIRECT_URL, DATABASE_URL_MIGRATOR or DATABASE_URL, past PgBouncer. ' +
+    'Connects as klar_migrator_a with DATABASE_URL_MIGRATOR or DATABASE_URL, past PgBouncer: where DATABASE_DIRECT_URL is, if set. ' +
     'Migrations only add: the previous release keeps working on the new schema.',
   async run({ settings, answer, say, json }) {
     try {
+      const given = settings();
       const { applied } = await migrateDatabase({
-        url: databaseUrl(settings(), ['DATABASE_DIRECT_URL', 'DATABASE_URL_MIGRATOR', 'DATABASE_URL']),
+        url:
+          directUrl(given.DATABASE_DIRECT_URL, given.DATABASE_URL_MIGRATOR) ??
+          databaseUrl(given, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']),
         log: say,
       });
       if (json || applied.length === 0) answer({ applied }, 'The schema is up to date.');
