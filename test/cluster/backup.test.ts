@@ -12,6 +12,7 @@ import {
   workbench,
 } from './support/backup-pods.ts';
 import { clusterSettings, installation, jobEnd, psql, sql } from './support/index.ts';
+import { type Faults, type S3Bench, s3Bench } from './support/s3-in-pod.ts';
 import { assertKept, assertNoneFailed, underLoad } from './support/under-load.ts';
 
 const STORE = '/var/lib/klar/backups';
@@ -258,5 +259,56 @@ describe('backup and its proof', () => {
       say(`${volume}: exit ${await exitCode(job)}, ${log.trim().split('\n').at(-1)}`);
     }
     assert.equal(await newest(), last);
+  });
+
+  describe('in an S3 store', () => {
+    let s3: S3Bench;
+    let last: string;
+    before(async () => {
+      s3 = await s3Bench();
+      await s3.faults('none');
+    });
+    afterEach(() => s3.faults('none'));
+
+    const backup = async () => {
+      const run = await s3.klar('backup', '--json');
+      return { ...run, id: run.code === 0 ? (JSON.parse(run.stdout) as { detail: { id: string } }).detail.id : '' };
+    };
+    const newestThere = async () => {
+      const { code, stdout, stderr } = await s3.klar('backups', 'show', '--json');
+      assert.equal(code, 0, stderr);
+      return (JSON.parse(stdout) as { id: string }).id;
+    };
+    const verify = () => s3.klar('restore-verify', '--allow-production-server');
+
+    const passing: [string, Faults][] = [
+      ['answers 500 now and then', { kind: 'fail', every: 9, from: 2 }],
+      ['cuts off now and then', { kind: 'cut', every: 9, from: 2 }],
+      ['stalls once', { kind: 'stall', every: 1, from: 12, times: 1 }],
+    ];
+    for (const [what, faults] of passing) {
+      it(`that ${what}, a backup is made and proven`, async () => {
+        await s3.faults(faults);
+        const from = performance.now();
+        const { code, id, stdout, stderr } = await backup();
+        assert.equal(code, 0, stdout + stderr);
+        const proven = await verify();
+        assert.equal(proven.code, 0, proven.stdout + proven.stderr);
+        say(`${what}: made and proven in ${((performance.now() - from) / 1000).toFixed(1)} s`);
+        last = id;
+        assert.equal(await newestThere(), last);
+      });
+    }
+
+    it('that dies in the middle, a backup fails, and the last good one stays the newest', async () => {
+      await s3.faults({ kind: 'cut', every: 1, from: 20 });
+      const { code, stderr } = await backup();
+      assert.notEqual(code, 0);
+      assert.match(stderr, /backup_store_/);
+      await s3.faults('none');
+      assert.equal(await newestThere(), last);
+      const proven = await verify();
+      assert.equal(proven.code, 0, proven.stdout + proven.stderr);
+    });
   });
 });

@@ -80,7 +80,7 @@ export async function startS3Gateway(): Promise<S3Gateway> {
 }
 
 /** On PATH, or where `npm run tools` puts it. @throws with the command that installs it */
-function findGateway(): string {
+export function findGateway(): string {
   const folders = [
     process.env.GOBIN,
     path.join(homedir(), 'go/bin'),

@@ -62,6 +62,7 @@ export async function workbench(cronJob: string, name: string, change: (pod: Tas
     podExec(pod, words, input === undefined ? {} : { input });
   return {
     pod,
+    exec,
     /** `klar <words>` in the pod. */
     klar: (...words: string[]) => exec(['klar', ...words]),
     /** A script, stopping at its first error. */

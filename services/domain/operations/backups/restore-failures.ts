@@ -51,6 +51,7 @@ export const RESTORE_FAILURES = {
   backup_store_refused: { exit: 53, mend: 'Check the AWS_* keys or the rights on the folder: reading is enough.' },
   backup_store_failed: { exit: 54, mend: 'Try again; look at the health of the store.' },
   backup_work_full: { exit: 55, mend: 'Give BACKUP_WORK_DIR more room.' },
+  backup_work_refused: { exit: 56, mend: 'Set BACKUP_WORK_DIR to a folder of its user.' },
 } as const satisfies Record<string, { exit: number; mend: string }>;
 
 export type RestoreFailureCode = keyof typeof RESTORE_FAILURES;
