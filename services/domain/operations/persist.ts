@@ -56,8 +56,15 @@ export async function persist(input: {
   }
 }
 
-/** A detail that does not fit must not turn a success into a failure. */
+/** A detail that the database would not take must not turn a success into a failure. */
 function storable(detail: Record<string, unknown>): Record<string, unknown> {
-  const text = JSON.stringify(detail).replaceAll('\\u0000', '');
-  return Buffer.byteLength(text) > MAX_DETAIL_BYTES ? { left_out: 'the detail was too large' } : JSON.parse(text);
+  try {
+    // jsonb takes no zero byte and no half of a surrogate pair.
+    const text = JSON.stringify(detail, (_key, value) =>
+      typeof value === 'string' ? value.replaceAll('\0', '').toWellFormed() : value,
+    );
+    return Buffer.byteLength(text) > MAX_DETAIL_BYTES ? { left_out: 'the detail was too large' } : JSON.parse(text);
+  } catch {
+    return { left_out: 'the detail was no JSON' };
+  }
 }

@@ -286,6 +286,20 @@ describe('a task run', function () {
     await proxy.close();
   });
 
+  it('succeeds though its detail is nothing that a database takes', async () => {
+    const loop: Record<string, unknown> = {};
+    loop.self = loop;
+    for (const detail of [{ text: 'a\0b \ud800 \\u0000' }, { big: 1n }, loop]) {
+      assert.equal((await rig.run(async () => detail)).run.status, 'succeeded');
+    }
+    assert.deepEqual((await rig.rows())[0]?.detail, { text: 'ab \ufffd \\u0000' });
+    await assert.rejects(
+      rig.run(() => Promise.reject(new Error('a\0b \ud800'))),
+      /a/,
+    );
+    assert.equal((await rig.rows()).at(-1)?.error, 'ab \ufffd');
+  });
+
   it('is told of once an attempt when it fails, and an alert that fails changes nothing', async () => {
     const told: string[] = [];
     const onFailure = async (run: { id: string; error: string | null }) => {
