@@ -189,7 +189,7 @@ describe('klar backup', () => {
             `select from pg_stat_activity where application_name = 'klar backup' and query like 'COPY app.audit%'`,
           )
           .then((rows) => rows.length > 0),
-      { timeoutMs: 20_000, everyMs: 5, what: 'the dump copies' },
+      { timeoutMs: 60_000, everyMs: 5, what: 'the dump copies' },
     );
     const dumps = childrenOf(running.child.pid, 'pg_dump');
     for (const pid of dumps) process.kill(pid, 'SIGSTOP');
@@ -250,7 +250,7 @@ describe('klar backup', () => {
             );
             return waiting.length > 0 ? childrenOf(running.child.pid, 'pg_dump') : undefined;
           },
-          { timeoutMs: 20_000, what: 'pg_dump waits' },
+          { timeoutMs: 60_000, what: 'pg_dump waits' },
         );
         await act(pids, running.child.pid ?? 0);
       } finally {
@@ -342,7 +342,7 @@ describe('klar backup', () => {
         }
         return seen.includes('--dbname');
       },
-      { timeoutMs: 20_000, everyMs: 2, what: 'pg_dump runs' },
+      { timeoutMs: 60_000, everyMs: 2, what: 'pg_dump runs' },
     );
     await watch;
     assert.equal((await running.ended).end, 0);
