@@ -29,6 +29,7 @@ export class MigrationError extends Error {
 /** A migration waits this long for a lock: longer would queue every request of the table behind it. */
 const LOCK_TIMEOUT = '3s';
 const LOCK_ATTEMPTS = 10;
+const TURN_MS = 250;
 const MIGRATIONS = { schema: 'ops', table: 'migrations' };
 
 interface MigrationFile {
@@ -46,7 +47,7 @@ export async function migrate(input: MigrateInput): Promise<{ applied: string[] 
   const client = new pg.Client({ connectionString: input.url, application_name: 'klar migrate' });
   await client.connect();
   try {
-    await client.query(`select pg_advisory_lock(hashtext('klar.migrate'))`);
+    await waitForTurn(client);
     await client.query(`set role ${OWNER_ROLE}`);
     await checkApplied(client, files);
     const applied = await applyPending(client, files, input);
@@ -55,6 +56,18 @@ export async function migrate(input: MigrateInput): Promise<{ applied: string[] 
   } finally {
     // Ends the session, and with it the lock.
     await client.end();
+  }
+}
+
+/**
+ * Asks again and again. Waiting inside `pg_advisory_lock` would keep a snapshot, and the one who works would wait for that
+ * when it builds an index concurrently: for ever, but for a timeout that leaves an invalid index behind.
+ */
+async function waitForTurn(client: pg.Client): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query(`select pg_try_advisory_lock(hashtext('klar.migrate')) as mine`);
+    if (rows[0]?.mine) return;
+    await new Promise((resolve) => setTimeout(resolve, TURN_MS));
   }
 }
 
@@ -100,21 +113,40 @@ async function checkApplied(client: pg.Client, files: MigrationFile[]): Promise<
 }
 
 async function applyPending(client: pg.Client, files: MigrationFile[], input: MigrateInput): Promise<string[]> {
-  await client.query(`set lock_timeout = '${LOCK_TIMEOUT}'`);
   const before = await appliedNames(client);
   for (let attempt = 1; ; attempt += 1) {
     try {
+      await dropBrokenIndexes(client, files);
+      await client.query(`set lock_timeout = '${LOCK_TIMEOUT}'`);
       await runFiles(client, files, input.dir);
       const applied = files.filter((file) => !before.has(file.name)).map((file) => file.name);
       for (const name of applied) input.log?.(`applied ${name}`);
       return applied;
     } catch (error) {
       await client.query('rollback');
-      if (sqlState(error) !== '55P03' || attempt === LOCK_ATTEMPTS) throw await located(client, files, error);
+      if (!/^(55P03|40P01)$/.test(sqlState(error) ?? '') || attempt === LOCK_ATTEMPTS)
+        throw await located(client, files, error);
       input.log?.(`a table is locked by others; trying again (${attempt} of ${LOCK_ATTEMPTS})`);
       await new Promise((resolve) => setTimeout(resolve, 200 * attempt * (0.5 + Math.random())));
     }
   }
+}
+
+/** An interrupted `create index concurrently` leaves an invalid index, which `if not exists` would take for made. */
+async function dropBrokenIndexes(client: pg.Client, files: MigrationFile[]): Promise<void> {
+  const applied = await appliedNames(client);
+  const names = files
+    .filter((file) => !applied.has(file.name))
+    .flatMap(({ sql }) => [...sql.matchAll(/\bindex\s+concurrently\s+if\s+not\s+exists\s+(\w+)/gi)])
+    .map(([, name]) => name);
+  if (names.length === 0) return;
+  const { rows } = await client.query(
+    `select c.oid::regclass::text as name from pg_index i join pg_class c on c.oid = i.indexrelid
+     where not i.indisvalid and c.relkind = 'i' and c.relname = any($1)`,
+    [names],
+  );
+  await client.query('set lock_timeout = 0');
+  for (const { name } of rows as { name: string }[]) await client.query(`drop index concurrently if exists ${name}`);
 }
 
 async function runFiles(client: pg.Client, files: MigrationFile[], dir: string): Promise<void> {
@@ -165,8 +197,11 @@ function unit(file: string, byPath: Map<string, MigrationFile>) {
     // CREATE INDEX CONCURRENTLY cannot run in a transaction, nor together with another statement.
     if (/^-- no transaction\b/m.test(migration.sql)) {
       pgm.noTransaction();
+      // It waits for every transaction that is older, a dump among them, and holds up nobody meanwhile.
+      pgm.sql('set lock_timeout = 0;');
       for (const part of migration.sql.split(/^-- next statement\b.*$/m)) pgm.sql(part);
       pgm.sql(record);
+      pgm.sql(`set lock_timeout = '${LOCK_TIMEOUT}';`);
     } else {
       pgm.sql(`${migration.sql}\n${record}`);
     }

@@ -131,4 +131,46 @@ describe('migrate', () => {
     assert.equal(await exists('ops.a_id2'), true);
     assert.deepEqual((await migrate({ url, dir })).applied, []);
   });
+
+  const INDEX = '-- no transaction\ncreate index concurrently if not exists a_id on ops.a (id);\n';
+  const valid = async () =>
+    (await once(superuserUrl, `select indisvalid from pg_index where indexrelid = 'ops.a_id'::regclass`))[0]
+      ?.indisvalid;
+
+  it('makes an index concurrently while others wait for their turn', async function () {
+    this.timeout(40_000);
+    await add('0002_a.sql', 'create table ops.a (id text);');
+    await add('0003_index.sql', INDEX);
+    const runs = await Promise.all([1, 2, 3, 4].map(() => migrate({ url, dir })));
+    assert.equal(runs.flatMap(({ applied }) => applied).length, 3);
+    assert.equal(await valid(), true);
+  });
+
+  it('waits for a transaction that is older than its index, such as a dump', async function () {
+    this.timeout(40_000);
+    await add('0002_a.sql', 'create table ops.a (id text);');
+    await migrate({ url, dir });
+    await add('0003_index.sql', INDEX);
+    const said: string[] = [];
+    const holder = once(
+      superuserUrl,
+      'begin isolation level repeatable read; select from ops.a; select pg_sleep(4); commit',
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    await migrate({ url, dir, log: (line) => said.push(line) });
+    await holder;
+    assert.deepEqual(said, ['applied 0003_index']);
+    assert.equal(await valid(), true);
+  });
+
+  it('makes an index again that an interrupted run left invalid', async () => {
+    await add('0002_a.sql', 'create table ops.a (id text);');
+    await migrate({ url, dir });
+    await once(superuserUrl, `insert into ops.a values ('x'), ('x')`);
+    await assert.rejects(once(superuserUrl, 'create unique index concurrently a_id on ops.a (id)'), /could not create unique index/);
+    assert.equal(await valid(), false);
+    await add('0003_index.sql', INDEX);
+    await migrate({ url, dir });
+    assert.equal(await valid(), true);
+  });
 });
