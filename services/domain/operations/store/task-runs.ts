@@ -88,8 +88,8 @@ const firstTick = statement<{ first: Date | null }>(
 );
 const insertMissed = statement<{ scheduled_for: Date }>(
   'operations.insert_missed_ticks',
-  `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, attempt, finished_at)
-   select m.id, $1, m.tick, 'missed', false, 0, clock_timestamp()
+  `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, attempt, started_at, finished_at)
+   select m.id, $1, m.tick, 'missed', false, 0, now(), now()
      from unnest($2::text[], $3::timestamptz[]) as m(id, tick)
    on conflict (task, scheduled_for) where scheduled_for is not null do nothing
    returning r.scheduled_for`,
