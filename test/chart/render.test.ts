@@ -291,6 +291,14 @@ describe('the chart', () => {
     );
   });
 
+  it('gives a demo without an ingress the addresses that a port-forward has', () => {
+    const objects = render('demo', { ingress: { enabled: false, hosts: [] }, sandbox: { host: '' } });
+    const { args } = named(objects, 'Deployment', 'klar-sandbox').spec.template.spec.containers[0];
+    assert.ok(args.includes('--public-url=http://localhost:3900'), args);
+    // The default of the setting is http://localhost:3000.
+    assert.equal(named(objects, 'ConfigMap', 'klar-api').data?.PUBLIC_BASE_URL, undefined);
+  });
+
   it('lets nobody but its own pods and the operator at the PostgreSQL of CloudNativePG', () => {
     const objects = render('high-availability');
     const { podSelector, ingress } = named(objects, 'NetworkPolicy', 'klar-pg').spec;

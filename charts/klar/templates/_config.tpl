@@ -29,7 +29,7 @@
 {{- if eq .Values.mode "demo" -}}
 {{- $_ := set $config "BACKUP_URL" "file:///var/lib/klar/backups" -}}
 {{- $_ := set $config "SMTP_FROM" "Klar <no-reply@klar.example>" -}}
-{{- $_ := set $config "TRUSTED_PROXIES" (list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16") -}}
+{{- $_ := set $config "TRUSTED_PROXIES" (list "10.0.0.0/8" "100.64.0.0/10" "172.16.0.0/12" "192.168.0.0/16") -}}
 {{- end -}}
 {{- if .Values.sandbox.enabled -}}
 {{- $_ := set $config "STRIPE_API_BASE" (printf "http://%s-sandbox:3900" (include "klar.fullname" .)) -}}
