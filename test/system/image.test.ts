@@ -191,8 +191,16 @@ case " $* " in *" postgresql-client-99 "*) cat "$list"; exit 100 ;; esac
 
   it('runs every command of klar as a user that has no name', async () => {
     const overview = await klar(['--help']);
-    for (const [, name = ''] of overview.matchAll(/^ {2}(\w+ ?\w+) {2}/gm)) {
-      assert.match(await klar([...name.split(' '), '--help']), /^Usage/);
+    const commands = [...overview.matchAll(/^ {2}([a-z-]+(?: [a-z]+)?) {2}/gm)].map(([, name = '']) => name);
+    for (const name of ['migrate', 'backup', 'restore-verify', 'webhooks list'])
+      assert.ok(commands.includes(name), name);
+    for (const name of commands) {
+      const args = ['services/cli/main.ts', ...name.split(' '), '--help'];
+      const { stdout, stderr } = await run(image.node, args, options({ NODE_DEBUG_NATIVE: 'COMPILE_CACHE' }));
+      assert.match(stdout, /^Usage/);
+      // What is not in the cache is stripped of its types at each run, which costs 30 MiB and a quarter of a second.
+      assert.match(stderr, /V8 code cache for .* was accepted/);
+      assert.equal(stderr.match(/no transpile cache for StrippedTypeScript \S+/), null, `klar ${name}`);
     }
     const env = { KLAR_PROFILE: 'demo', DATABASE_URL_OPS: stack.env.DATABASE_URL_OPS ?? '' };
     const replay = await klar(
