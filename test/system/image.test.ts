@@ -198,7 +198,7 @@ case " $* " in *" postgresql-client-99 "*) cat "$list"; exit 100 ;; esac
       const args = ['services/cli/main.ts', ...name.split(' '), '--help'];
       const { stdout, stderr } = await run(image.node, args, options({ NODE_DEBUG_NATIVE: 'COMPILE_CACHE' }));
       assert.match(stdout, /^Usage/);
-      // What is not in the cache is stripped of its types at each run, which costs 30 MiB and a quarter of a second.
+      // What is not in the cache is stripped of its types at each run, which costs time and 30 MiB.
       assert.match(stderr, /V8 code cache for .* was accepted/);
       assert.equal(stderr.match(/no transpile cache for StrippedTypeScript \S+/), null, `klar ${name}`);
     }
