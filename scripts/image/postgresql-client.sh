@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts pg_dump, pg_restore and psql of one major version below a folder, with the libraries that the base image lacks and
 # what a scanner and a lawyer look for: the packages they come from (/var/lib/dpkg/status.d) and their copyright files.
-# Not `apt-get install` in the image itself: Debian's package depends on a wrapper in Perl, 50 MiB that nothing here calls.
+# Not `apt-get install` in the image itself: Debian's package depends on a wrapper in Perl, 46 MiB that nothing here calls.
 #
 # Usage: postgresql-client.sh MAJOR FOLDER     runs in a build stage that is thrown away
 set -eu
