@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { until } from '../../support/until.ts';
-import { FAST, type TaskRig, taskRig } from './rig.ts';
+import { FAST, type TaskRig, taskRig, until } from './rig.ts';
 
 const MINUTE_MS = 60_000;
 /** A tick of some minutes ago and the name of the Job that the CronJob controller would make for it. */

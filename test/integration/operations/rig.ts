@@ -4,11 +4,15 @@ import type { Db } from '#platform/db/index.ts';
 import { createLogger } from '#platform/log/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { type KlarProcess, startProcess } from '../../support/process.ts';
+import { until as untilSoon } from '../../support/until.ts';
 
 const silent = createLogger({ process: 'test', level: 'silent' });
 
+/** Patient: these tests wait for leases and for processes, on a machine that does other things too. */
+export const until: typeof untilSoon = (condition, options) => untilSoon(condition, { timeoutMs: 30_000, ...options });
+
 /** Times short enough for a test, in the proportions of the real ones. */
-export const FAST: TaskTiming = { leaseMs: 1_500, renewMs: 300, pollMs: 100, graceMs: 600, lastWordMs: 5_000 };
+export const FAST: TaskTiming = { leaseMs: 2_500, renewMs: 400, pollMs: 100, graceMs: 600, lastWordMs: 5_000 };
 
 export interface RunRow extends Record<string, unknown> {
   id: string;
