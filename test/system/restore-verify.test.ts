@@ -217,11 +217,13 @@ describe('klar restore-verify', () => {
   });
 
   it('drops its database when it is told to stop', async () => {
+    const before = await proofs();
     const { child, ended } = site.start(['restore-verify'], { RESTORE_VERIFY_DATABASE_URL: other.superuserUrl });
     await until(atWork, { timeoutMs: 30_000, what: 'a database of a run' });
     child.kill('SIGTERM');
     assert.notEqual((await ended).end, 0);
     assert.deepEqual(await leftovers(), []);
+    assert.deepEqual(await proofs(), before, 'a drained node says nothing of the backup');
   });
 
   /** Writes a manifest for whatever lies in a folder. */

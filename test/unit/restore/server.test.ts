@@ -76,6 +76,7 @@ describe('failures of a restore', () => {
     assert.equal(restoreFailure(fail.unprocessable('backup_part_changed', 'x'))?.exitCode, 18);
     assert.equal(restoreFailure(fail.timeout('task_deadline', 'x'))?.code, 'restore_timed_out');
     assert.equal(restoreFailure(new RestoreFailure('proof_rls', 'x'))?.exitCode, 27);
+    assert.equal(restoreFailure(new Error('SIGTERM'))?.code, 'restore_stopped');
     assert.equal(restoreFailure(fail.internal('other', 'x')), undefined);
     assert.equal(restoreFailure(new Error('x')), undefined);
   });

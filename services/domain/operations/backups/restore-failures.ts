@@ -70,6 +70,9 @@ export class RestoreFailure extends KlarError {
 /** An error as one of the list, or undefined when it is none of these. */
 export function restoreFailure(error: unknown): RestoreFailure | undefined {
   if (error instanceof RestoreFailure) return error;
+  if (error instanceof Error && /^SIG[A-Z]+$/.test(error.message)) {
+    return new RestoreFailure('restore_stopped', `It was ended by ${error.message}.`, error);
+  }
   if (!(error instanceof KlarError)) return undefined;
   // The deadline of a task is the time limit of a restore.
   if (error.code === 'task_deadline') return new RestoreFailure('restore_timed_out', error.detail, error);

@@ -95,7 +95,8 @@ export async function verifyBackup(input: VerifyInput): Promise<RestoreProof> {
   } catch (error) {
     // Why it was aborted says more than what the step that ran made of it.
     const failure = restoreFailure(input.signal.aborted ? input.signal.reason : error);
-    if (failure === undefined) throw error;
+    // A drained node says nothing of the backup: no proof, of failure either.
+    if (failure === undefined || failure.code === 'restore_stopped') throw failure ?? error;
     checks.push({ name: 'restore', ok: false, detail: failure.detail, code: failure.code });
     return proof(failure);
   }
