@@ -99,7 +99,9 @@ describe('upgrades under load', () => {
     await purchaseJourney();
   });
 
-  it('restart every process, one pod at a time, without a failed request', async () => {
+  // The upgrades above replace every pod twice: a short run has seen it.
+  const inFull = full ? it : () => {};
+  inFull('restart every process, one pod at a time, without a failed request', async () => {
     const { outcome, spans } = await underLoad(120, async (during) => {
       for (const name of ['api', 'webhook-ingest', 'worker']) {
         await during(`restart ${name}`, async () => {

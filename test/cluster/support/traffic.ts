@@ -51,7 +51,7 @@ const WRITE_EVERY = 10;
 /** One event in five has a handler that fetches the session; the rest are kept and ignored, as most of a provider's are. */
 const EFFECT_EVERY = 5;
 /** Events about one purchase, in a row, before the next purchase's: all but one of them change nothing. */
-const EVENTS_A_PURCHASE = 10;
+const EVENTS_A_PURCHASE = 20;
 /** One event in 25 is delivered twice. */
 const DUPLICATE_EVERY = 25;
 const WEBHOOK_PATH = '/api/billing/stripe/webhook';

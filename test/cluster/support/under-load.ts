@@ -68,9 +68,14 @@ export function print(outcome: Outcome, spans: readonly Span[]): void {
         `p99 ${part.p99.toFixed(0)} ms, slowest ${part.max.toFixed(0)} ms, longest gap ${part.gapMs.toFixed(0)} ms`,
     );
   }
-  for (const error of [...outcome.api.errors, ...outcome.webhooks.errors].slice(0, 12)) line(`failed: ${error}`);
+  for (const [kind, errors] of kinds([...outcome.api.errors, ...outcome.webhooks.errors]))
+    line(`failed ${errors.length} times: ${kind}, e.g. ${errors[0]}`);
   for (const [code, count] of Object.entries({ ...outcome.api.refusals })) line(`answered ${code}: ${count}`);
 }
+
+/** Failures by what was said, without the time and the path. */
+const kinds = (errors: readonly string[]) =>
+  Map.groupBy(errors, (error) => error.slice(error.indexOf(': ') + 2).slice(0, 80));
 
 /** Nothing acknowledged is gone, nothing happened twice, and the load was one. */
 export function assertKept(outcome: Outcome): void {
