@@ -41,12 +41,8 @@ const HOLDS = `
 export async function inspectTarget(url: string): Promise<RestoreTarget> {
   const database = nameOf(url);
   return withServer(url, async (server) => {
-    const { rows } = await server.query(
-      `select shobj_description(oid, 'pg_database') as comment from pg_database where datname = $1`,
-      [database],
-    );
-    if (rows.length === 0) return { database, exists: false, holds: [], incomplete: undefined };
-    const mark = markOf(rows[0].comment as string | null);
+    const { exists, mark } = await lookUp(server, database);
+    if (!exists) return { database, exists, holds: [], incomplete: undefined };
     const holds = await withClient(url, async (client) =>
       (await client.query(HOLDS)).rows.map((row) => row.what as string),
     );
@@ -72,9 +68,10 @@ export async function closeTarget(url: string, backup: string): Promise<void> {
       [nameOf(url)],
     );
     const mark: Mark = { klar: 'restore', backup, since: rows[0].since, limit: rows[0].limit };
-    // The mark first: a closed database without it would be a riddle.
-    await server.query(`comment on database ${quoted} is ${pg.escapeLiteral(JSON.stringify(mark))}`);
-    await server.query(`alter database ${quoted} connection limit 0`);
+    // One transaction: closed without the mark would be a riddle, marked and open something that --again could drop.
+    await server.query(
+      `comment on database ${quoted} is ${pg.escapeLiteral(JSON.stringify(mark))}; alter database ${quoted} connection limit 0`,
+    );
     // Whoever is in already would stay in.
     await server.query(
       `select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_roles r on r.rolname = a.usename
@@ -88,24 +85,18 @@ export async function closeTarget(url: string, backup: string): Promise<void> {
 export async function openTarget(url: string): Promise<void> {
   const quoted = pg.escapeIdentifier(nameOf(url));
   await withServer(url, async (server) => {
-    const { rows } = await server.query(
-      `select shobj_description(oid, 'pg_database') as comment from pg_database where datname = $1`,
-      [nameOf(url)],
+    const { mark } = await lookUp(server, nameOf(url));
+    await server.query(
+      `alter database ${quoted} connection limit ${Number(mark?.limit ?? -1)}; comment on database ${quoted} is null`,
     );
-    const mark = markOf(rows[0]?.comment as string | null);
-    await server.query(`alter database ${quoted} connection limit ${Number(mark?.limit ?? -1)}`);
-    await server.query(`comment on database ${quoted} is null`);
   });
 }
 
 /** Drops a database that a restore left half done. @throws Error when it bears no such mark */
 export async function dropIncomplete(url: string): Promise<void> {
   await withServer(url, async (server) => {
-    const { rows } = await server.query(
-      `select shobj_description(oid, 'pg_database') as comment from pg_database where datname = $1`,
-      [nameOf(url)],
-    );
-    if (markOf(rows[0]?.comment as string | null) === undefined) {
+    const { mark } = await lookUp(server, nameOf(url));
+    if (mark === undefined) {
       throw new Error(`database ${nameOf(url)} bears no mark of an interrupted restore`);
     }
     await server.query(`drop database ${pg.escapeIdentifier(nameOf(url))} with (force)`);
@@ -132,6 +123,15 @@ export async function settleRestored(url: string): Promise<{ columns: string[] }
 }
 
 const nameOf = (url: string) => decodeURIComponent(new URL(url).pathname.slice(1)) || 'postgres';
+
+/** A mark counts on a closed database only: one that somebody opened by hand may have been served from since. */
+async function lookUp(server: pg.Client, database: string): Promise<{ exists: boolean; mark: Mark | undefined }> {
+  const { rows } = await server.query(
+    `select shobj_description(oid, 'pg_database') as comment, datconnlimit as limit from pg_database where datname = $1`,
+    [database],
+  );
+  return { exists: rows.length > 0, mark: rows[0]?.limit === 0 ? markOf(rows[0].comment as string | null) : undefined };
+}
 
 function markOf(comment: string | null): Mark | undefined {
   try {
