@@ -17,7 +17,7 @@ const schemaVersion = statement<{ version: number }>('db.schema_version', 'selec
 export function databaseReadiness(lifecycle: Lifecycle, db: Db, minimum = MINIMUM_SCHEMA): void {
   let seen = 0;
   lifecycle.ready('schema', async (): Promise<CheckResult> => {
-    // The schema only grows, so one good answer is enough; asking again would make a full pool look like "not ready".
+    // A schema only grows, so one good answer is enough; asking again would make a full pool look like "not ready".
     if (seen < minimum) seen = (await db.withTx((tx) => tx.one(schemaVersion))).version;
     return seen >= minimum
       ? { ok: true }
@@ -25,6 +25,8 @@ export function databaseReadiness(lifecycle: Lifecycle, db: Db, minimum = MINIMU
   });
   lifecycle.ready('database', (): CheckResult => {
     const { ok, awayMs } = db.available();
+    // What comes back after so long may be a restored backup of an older release.
+    if (!ok && awayMs > AWAY_LIMIT_MS) seen = 0;
     return ok || awayMs <= AWAY_LIMIT_MS
       ? { ok: true }
       : { ok: false, detail: `away for ${Math.round(awayMs / 1_000)} s` };
