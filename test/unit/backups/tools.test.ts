@@ -77,6 +77,19 @@ describe('a program that is run', () => {
     );
     await assert.rejects(sh('kill -9 $$'), /was ended by SIGKILL/);
   });
+  it('that quotes rows is not quoted', async () => {
+    const said = [
+      'pg_restore: error: no',
+      'DETAIL:  Key (email)=(a@b)',
+      'CONTEXT:  COPY',
+      'a@b',
+      'pg_restore: hint: x',
+    ];
+    await assert.rejects(sh(`printf '%s\\n' '${said.join("' '")}' >&2; exit 1`), (error: ToolFailure) => {
+      assert.deepEqual(error.lines, [said[0], said[4]]);
+      return !error.message.includes('a@b');
+    });
+  });
   it('is not waited for when a child of it outlives it', async () => {
     const began = performance.now();
     await assert.rejects(sh('sleep 15 & kill -9 $$'), /SIGKILL/);

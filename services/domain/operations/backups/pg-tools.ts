@@ -87,6 +87,7 @@ export async function runTool({ file, args, env, signal, onLine }: ToolRun): Pro
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const kept: string[] = [];
+  let quoting = false;
   const out: string[] = [];
   let rest = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => out.push(text));
@@ -94,7 +95,9 @@ export async function runTool({ file, args, env, signal, onLine }: ToolRun): Pro
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) {
-      kept.push(line);
+      // DETAIL and CONTEXT quote rows, which may be about a person; what is kept ends in the log, as a cause.
+      quoting = /^(DETAIL|CONTEXT): /.test(line) || (quoting && !/^pg_\w+: /.test(line));
+      if (!quoting) kept.push(line);
       if (kept.length > KEPT_LINES) kept.shift();
       onLine?.(line);
     }
@@ -123,7 +126,7 @@ export async function runTool({ file, args, env, signal, onLine }: ToolRun): Pro
       throw new ToolFailure(
         path.basename(file),
         end,
-        [...kept, rest].filter((line) => line !== ''),
+        [...kept, ...(quoting ? [] : [rest])].filter((line) => line !== ''),
       );
     return out.join('');
   } finally {
