@@ -11,6 +11,7 @@ import {
   installation,
   isReady,
   kubectl,
+  notRun,
   podsOf,
   podVersion,
   psql,
@@ -41,9 +42,9 @@ describe('upgrades under load', () => {
       delete from ops.migrations where name like '9100%'; delete from ops.migration_checksums where name like '9100%'; commit`);
   });
 
-  it('lose nothing: to a new version, to one that cannot start, and back', async () => {
-    assert.ok(imageNext, 'KLAR_TEST_IMAGE_NEXT is not set');
-    assert.ok(imageBroken, 'KLAR_TEST_IMAGE_BROKEN is not set');
+  it('lose nothing: to a new version, to one that cannot start, and back', async function () {
+    if (!imageNext) return notRun(this, 'KLAR_TEST_IMAGE_NEXT is not set');
+    if (!imageBroken) return notRun(this, 'KLAR_TEST_IMAGE_BROKEN is not set');
     const first = await revision(klar.release);
     const before = await commitOf('api');
     const { outcome, spans } = await underLoad(ROUNDS * 300, async (during) => {

@@ -11,6 +11,11 @@ export async function fault(...args: readonly string[]): Promise<void> {
 /** Begins a test that needs such a fault: without the command it says 'not run', which fails the run. */
 export function needsFaults(test: Mocha.Context): void {
   if (clusterSettings().faults) return;
-  process.stdout.write(`      not run: ${test.test?.title ?? 'a test'} (KLAR_TEST_FAULTS is not set)\n`);
-  test.skip();
+  notRun(test, 'KLAR_TEST_FAULTS is not set');
+}
+
+/** Says of a test that it was not run, which fails the run for whoever did not allow it. */
+export function notRun(test: Mocha.Context, why: string): never {
+  process.stdout.write(`      not run: ${test.test?.title ?? 'a test'} (${why})\n`);
+  return test.skip();
 }

@@ -1,6 +1,6 @@
 /** What a test of the cluster uses. */
 export { type CommandOptions, type Ended, must, run } from './command.ts';
-export { fault, needsFaults } from './faults.ts';
+export { fault, needsFaults, notRun } from './faults.ts';
 export { clusterTraffic, ingressTarget } from './ingress.ts';
 export { CHART, type Installation, installation, pictureOf, uninstall } from './installation.ts';
 export { purchaseJourney } from './journey.ts';
