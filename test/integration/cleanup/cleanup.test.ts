@@ -164,7 +164,7 @@ describe('klar cleanup', function () {
     await expiredKeys(schools[0] ?? '', 4_000);
     const api = database.db('klar_api', { poolSize: 2 });
     const write = statement(
-      'test.write_key',
+      'cleanup_test.write_key',
       `insert into app.idempotency_keys (tenant_id, principal, operation, key, request_hash, state, owner_token, response_status, expires_at)
        values ($1, 'person:usr_2', 'test', $2, '\\x00', 'done', 'x', 201, now() + interval '72 hours')`,
     );
@@ -194,7 +194,10 @@ describe('klar cleanup', function () {
       release = resolve;
     });
     let locked = false;
-    const lock = statement('test.lock_keys', `select key from app.idempotency_keys where tenant_id = $1 for update`);
+    const lock = statement(
+      'cleanup_test.lock_keys',
+      `select key from app.idempotency_keys where tenant_id = $1 for update`,
+    );
     const traffic = database.db('klar_api').withTenantTx(schools[0] ?? '', async (tx) => {
       await tx.rows(lock, [schools[0]]);
       locked = true;
@@ -225,7 +228,7 @@ describe('klar cleanup', function () {
         ` set lock_timeout = '200ms'`,
     );
     const own = database.db('klar_cleanup');
-    const lock = statement('test.lock_table', `lock table ${KEYS} in access exclusive mode`);
+    const lock = statement('cleanup_test.lock_table', `lock table ${KEYS} in access exclusive mode`);
     const superuser = createDb({ url: database.superuserUrl, role: 'klar_ops', poolSize: 1 });
     const begun = performance.now();
     await superuser.withTx(async (tx) => {
@@ -254,7 +257,8 @@ describe('klar cleanup', function () {
 
   it('cannot be made to take more than the rules say, whatever klar_cleanup asks', async () => {
     const cleanupDb = database.db('klar_cleanup');
-    const ask = (name: string, sql: string) => cleanupDb.withTx((tx) => tx.rows(statement(`test.${name}`, sql)));
+    const ask = (name: string, sql: string) =>
+      cleanupDb.withTx((tx) => tx.rows(statement(`cleanup_test.${name}`, sql)));
     await assert.rejects(ask('too_young', 'select inbox.drop_payloads(89, 10)'), { code: 'KL002' });
     await assert.rejects(ask('rows_young', 'select inbox.purge_events(179, 10)'), { code: 'KL002' });
     await assert.rejects(ask('people', `select ops.purge_auth('people', 10)`), { code: '20000' });

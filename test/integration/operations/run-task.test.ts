@@ -7,7 +7,7 @@ import { FAST, type TaskRig, taskRig, until } from './rig.ts';
 
 const TICK = new Date('2026-05-01T02:30Z');
 const code = (expected: string) => (error: unknown) => error instanceof KlarError && error.code === expected;
-const asUser = statement('test.insert_effect', 'insert into public.effects (run, pid) values ($1, 0)');
+const asUser = statement('operations_test.insert_effect', 'insert into public.effects (run, pid) values ($1, 0)');
 
 function held() {
   let release = () => {};
@@ -253,7 +253,7 @@ describe('a task run', function () {
       async () => {
         await rig.database
           .db('klar_ops')
-          .withTx((tx) => tx.run(statement('test.bad', 'select $1::int'), ['personal data']));
+          .withTx((tx) => tx.run(statement('operations_test.bad', 'select $1::int'), ['personal data']));
         return {};
       },
     ];
@@ -261,7 +261,7 @@ describe('a task run', function () {
     const errors = (await rig.rows()).map((row) => row.error ?? '');
     assert.match(errors[0] ?? '', /^pg_dump: /);
     assert.doesNotMatch(errors.join(' '), /hunter22|correct-horse|topsecret|personal data/);
-    assert.equal(errors[1], 'database error 22P02 in test.bad');
+    assert.equal(errors[1], 'database error 22P02 in operations_test.bad');
   });
 
   it('does not lose its end when the database is away for a while, and is told of a detail that does not fit', async () => {

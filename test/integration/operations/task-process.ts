@@ -7,7 +7,7 @@ import { fail } from '#platform/errors/index.ts';
 import { runCli } from '../../../services/cli/main.ts';
 import { taskCommand } from '../../../services/cli/task-command.ts';
 
-const begin = statement('test.begin_effect', 'insert into public.effects (run, pid) values ($1, $2)');
+const begin = statement('operations_test.begin_effect', 'insert into public.effects (run, pid) values ($1, $2)');
 
 const probe = taskCommand({
   task: 'cleanup',
