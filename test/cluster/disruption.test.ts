@@ -202,10 +202,13 @@ describe('disruptions under load', () => {
     await purchaseJourney();
   });
 
+  /** Those that carry pods: without its control plane a cluster would answer no question of a test. */
   const nodes = async () =>
-    (await kubectlJson<{ items: { metadata: { name: string } }[] }>(['-n', 'default', 'get', 'nodes'])).items.map(
-      (node) => node.metadata.name,
-    );
+    (
+      await kubectlJson<{ items: { metadata: { name: string } }[] }>([
+        ...['-n', 'default', 'get', 'nodes', '-l', '!node-role.kubernetes.io/control-plane'],
+      ])
+    ).items.map((node) => node.metadata.name);
   const podsOnNode = async (node: string) =>
     (
       await kubectlJson<{ items: Pod[] }>([
