@@ -218,7 +218,11 @@ describe('CronJobs of the chart', () => {
 
   it('are refused without a place for backups, and the refusal says the ways out', async function () {
     this.timeout(60_000);
-    const failed = await render(CHART, ['mode=production', 'postgresql.enabled=false', 'secrets.existingSecret=x']).then(
+    const failed = await render(CHART, [
+      'mode=production',
+      'postgresql.enabled=false',
+      'secrets.existingSecret=x',
+    ]).then(
       () => '',
       (error: Error) => error.message,
     );

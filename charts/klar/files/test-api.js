@@ -19,7 +19,7 @@ for (const [what, path, wanted] of [
       await delay(1000);
       continue;
     }
-    console.log(`${got === wanted ? 'ok  ' : 'FAIL'}  ${what}: ${got}`);
+    process.stdout.write(`${got === wanted ? 'ok  ' : 'FAIL'}  ${what}: ${got}\n`);
     if (got !== wanted) process.exit(1);
     break;
   }

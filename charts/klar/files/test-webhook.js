@@ -38,7 +38,7 @@ async function expectAnswer(what, key, wanted) {
       await delay(1000);
       continue;
     }
-    console.log(`${status === wanted ? 'ok  ' : 'FAIL'}  ${what}: ${status}`);
+    process.stdout.write(`${status === wanted ? 'ok  ' : 'FAIL'}  ${what}: ${status}\n`);
     if (status !== wanted) process.exit(1);
     return;
   }

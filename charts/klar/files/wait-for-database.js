@@ -28,11 +28,11 @@ for (let told = ''; ; await delay(500)) {
   const url = read('DATABASE_DIRECT_URL') ?? read('DATABASE_URL_MIGRATOR');
   if (url === undefined) {
     const text = `waiting for ${secrets}/DATABASE_URL_MIGRATOR/current (key DATABASE_URL_MIGRATOR of the Secret)`;
-    if (told !== text) console.log((told = text));
+    if (told !== text) process.stdout.write(`${(told = text)}\n`);
     continue;
   }
   const { hostname, port } = new URL(url);
   if (await answers(hostname, Number(port || 5432))) break;
   const text = `waiting for ${hostname}:${port || 5432}`;
-  if (told !== text) console.log((told = text));
+  if (told !== text) process.stdout.write(`${(told = text)}\n`);
 }

@@ -167,7 +167,10 @@ describe('migrate', () => {
     await add('0002_a.sql', 'create table ops.a (id text);');
     await migrate({ url, dir });
     await once(superuserUrl, `insert into ops.a values ('x'), ('x')`);
-    await assert.rejects(once(superuserUrl, 'create unique index concurrently a_id on ops.a (id)'), /could not create unique index/);
+    await assert.rejects(
+      once(superuserUrl, 'create unique index concurrently a_id on ops.a (id)'),
+      /could not create unique index/,
+    );
     assert.equal(await valid(), false);
     await add('0003_index.sql', INDEX);
     await migrate({ url, dir });
