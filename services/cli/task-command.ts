@@ -78,6 +78,7 @@ export function taskCommand(task: TaskCommand): Command {
         url: databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']),
         role: 'klar_ops',
         poolSize: 2,
+        prepared: settings.DB_PREPARED === 'on',
         appName: `klar ${task.task}`,
         log,
       });

@@ -9,6 +9,7 @@ export function opsDb(settings: Settings, log?: Logger): Db {
     url: databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']),
     role: 'klar_ops',
     poolSize: 1,
+    prepared: settings.DB_PREPARED === 'on',
     appName: 'klar backups',
     // Nobody waits for an unattended command: rather late than failed because the server was busy for a moment.
     acquireTimeoutMs: 15_000,

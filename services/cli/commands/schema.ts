@@ -17,7 +17,13 @@ const NOTES = 'Reads the catalog only; connects with DATABASE_URL_OPS, DATABASE_
 
 async function withDatabase<T>(settings: Settings, fn: (db: Db) => Promise<T>): Promise<T> {
   const url = databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL_MIGRATOR', 'DATABASE_URL']);
-  const db = createDb({ url, role: 'klar_ops', poolSize: 1, appName: 'klar schema' });
+  const db = createDb({
+    url,
+    role: 'klar_ops',
+    poolSize: 1,
+    prepared: settings.DB_PREPARED === 'on',
+    appName: 'klar schema',
+  });
   try {
     return await fn(db);
   } finally {

@@ -18,8 +18,10 @@ const NOTES =
   'like 90m, 24h, 7d.';
 
 async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Promise<T> {
-  const url = databaseUrl(input.settings(), ['DATABASE_URL_OPS', 'DATABASE_URL']);
-  const db = createDb({ url, role: 'klar_ops', poolSize: 1, appName: 'klar tasks', log: input.log() });
+  const settings = input.settings();
+  const url = databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']);
+  const prepared = settings.DB_PREPARED === 'on';
+  const db = createDb({ url, role: 'klar_ops', poolSize: 1, prepared, appName: 'klar tasks', log: input.log() });
   try {
     return await fn(db);
   } finally {

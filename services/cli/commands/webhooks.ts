@@ -30,8 +30,10 @@ const FILTERS: Record<string, OptionSpec> = {
 };
 
 async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Promise<T> {
-  const url = databaseUrl(input.settings(), ['DATABASE_URL_OPS', 'DATABASE_URL']);
-  const db = createDb({ url, role: 'klar_ops', poolSize: 1, appName: 'klar webhooks', log: input.log() });
+  const settings = input.settings();
+  const url = databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']);
+  const prepared = settings.DB_PREPARED === 'on';
+  const db = createDb({ url, role: 'klar_ops', poolSize: 1, prepared, appName: 'klar webhooks', log: input.log() });
   try {
     return await fn(db);
   } finally {
