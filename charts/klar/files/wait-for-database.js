@@ -23,16 +23,20 @@ const answers = (host, port) =>
     socket.once('error', () => end(false));
   });
 
-for (let told = ''; ; await delay(500)) {
+let told = '';
+const say = (text) => {
+  if (told !== text) process.stdout.write(`${text}\n`);
+  told = text;
+};
+
+for (; ; await delay(500)) {
   // Read again each time: the Secret may come after the pod.
   const url = read('DATABASE_DIRECT_URL') ?? read('DATABASE_URL_MIGRATOR');
   if (url === undefined) {
-    const text = `waiting for ${secrets}/DATABASE_URL_MIGRATOR/current (key DATABASE_URL_MIGRATOR of the Secret)`;
-    if (told !== text) process.stdout.write(`${(told = text)}\n`);
+    say(`waiting for ${secrets}/DATABASE_URL_MIGRATOR/current (key DATABASE_URL_MIGRATOR of the Secret)`);
     continue;
   }
   const { hostname, port } = new URL(url);
   if (await answers(hostname, Number(port || 5432))) break;
-  const text = `waiting for ${hostname}:${port || 5432}`;
-  if (told !== text) process.stdout.write(`${(told = text)}\n`);
+  say(`waiting for ${hostname}:${port || 5432}`);
 }
