@@ -63,9 +63,13 @@ export async function startTraffic(input: TrafficInput): Promise<Traffic> {
   const perSecond = input.webhooksPerSecond ?? 50;
   const run = randomBytes(4).toString('hex');
   const purchases = Math.ceil((input.seconds * perSecond) / EFFECT_EVERY / EVENTS_A_PURCHASE) + 1;
-  // Once more when a connection breaks: what is measured begins only after it.
-  const prepare = (attempt: number) => openSchool({ ...input, purchases, run: `${run}${attempt}` });
-  const school = await prepare(1).catch(() => prepare(2));
+  // Again when a connection breaks or the database is still coming: what is measured begins only after it.
+  let attempt = 0;
+  const school = await until(() => openSchool({ ...input, purchases, run: `${run}${++attempt}` }), {
+    timeoutMs: 90_000,
+    everyMs: 3_000,
+    what: 'a school with its purchases',
+  });
   const orders = new Map<string, string>();
   const acked = new Set<string>();
   const touched = new Set<number>();
