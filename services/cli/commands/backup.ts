@@ -6,7 +6,7 @@ import { taskCommand } from '../task-command.ts';
 import { age, size } from './backup-text.ts';
 import { databaseUrl } from './database-url.ts';
 import { directUrl } from './direct-url.ts';
-import { opsDb } from './ops-db.ts';
+import { opsDb, patiently } from './ops-db.ts';
 
 /** Statements of a backup read whole tables; a dead peer is found by TCP keepalive. */
 const LONGEST_STATEMENT_MS = 24 * 3_600_000;
@@ -44,9 +44,9 @@ export const backupCommand = taskCommand({
         build: { imageDigest: settings.KLAR_IMAGE_DIGEST, commit: settings.KLAR_COMMIT },
         signal,
         say,
-        beforeCommit: () => fenced(),
+        beforeCommit: () => patiently(() => fenced(), signal),
       });
-      await recordBackup(ops, report);
+      await patiently(() => recordBackup(ops, report), signal);
       const snapshotAge = age(systemClock.now().getTime() - report.snapshot_at.getTime());
       return {
         detail: { ...report },

@@ -1,5 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Settings } from '#platform/config/index.ts';
 import { createDb, type Db } from '#platform/db/index.ts';
+import { KlarError } from '#platform/errors/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import { databaseUrl } from './database-url.ts';
 
@@ -15,4 +17,21 @@ export function opsDb(settings: Settings, log?: Logger): Db {
     acquireTimeoutMs: 15_000,
     ...(log === undefined ? {} : { log }),
   });
+}
+
+/** How long a database that is away is waited for: what took an hour to find out is worth a minute to write down. */
+const PATIENCE_MS = 60_000;
+
+/** `fn`, which may be repeated, again and again while the database is away. */
+export async function patiently<T>(fn: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await fn();
+    } catch (error) {
+      const passing = error instanceof KlarError && error.kind === 'unavailable';
+      if (!passing || signal.aborted || performance.now() > until) throw error;
+      await pause(1_000);
+    }
+  }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   insertProof,
   openStore,
@@ -7,12 +6,11 @@ import {
   verifyBackup,
 } from '#domain/operations/backups/index.ts';
 import { newestMigration } from '#platform/db/setup.ts';
-import { KlarError } from '#platform/errors/index.ts';
 import { newId } from '#platform/ids/index.ts';
 import { taskCommand } from '../task-command.ts';
 import { databaseUrl } from './database-url.ts';
 import { MIGRATIONS_DIR } from './migrate.ts';
-import { opsDb } from './ops-db.ts';
+import { opsDb, patiently } from './ops-db.ts';
 import { checkLines, duration, restoreFailed } from './restore-report.ts';
 
 /** `klar restore-verify`: the backup is worth what its restore has shown. */
@@ -73,22 +71,6 @@ export const restoreVerify = taskCommand({
     }
   },
 });
-
-/** How long a database that is away is waited for: what took an hour to find out is worth a minute to write down. */
-const PATIENCE_MS = 60_000;
-
-async function patiently<T>(fn: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  const until = performance.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      return await fn();
-    } catch (error) {
-      const passing = error instanceof KlarError && error.kind === 'unavailable';
-      if (!passing || signal.aborted || performance.now() > until) throw error;
-      await pause(1_000);
-    }
-  }
-}
 
 function summary(proof: RestoreProof, proofId: string): Record<string, unknown> {
   const { backupId, ok, rtoSeconds, rpoSeconds, checks, steps } = proof;
