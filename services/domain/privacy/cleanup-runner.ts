@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { tenantIdsAfter } from '#domain/tenancy/index.ts';
+import { tenantIdAt, tenantIdsAfter } from '#domain/tenancy/index.ts';
 import { fail, KlarError } from '#platform/errors/index.ts';
 import type { CleanedTable, CleanupInput } from './cleanup.ts';
 import type { Batch, Rule } from './retention.ts';
@@ -154,9 +154,9 @@ export function createRunner(input: CleanupInput, works: readonly Work[]) {
 
   /** Every school once, beginning anywhere: a run that is always cut short must not always do the same ones. */
   async function* tenantIds(until: number): AsyncGenerator<string> {
-    const start = `ten_${Math.floor((input.random ?? Math.random)() * 0xffff_ffff)
-      .toString(16)
-      .padStart(8, '0')}`;
+    const fraction = (input.random ?? Math.random)();
+    const start = await attempt(until, () => db.withTx((tx) => tenantIdAt(tx, fraction), { signal }));
+    if (start === undefined) throw databaseAway();
     for (const [from, to] of [
       [start, undefined],
       ['', start],
@@ -165,8 +165,7 @@ export function createRunner(input: CleanupInput, works: readonly Work[]) {
       for (;;) {
         signal.throwIfAborted();
         const page = await attempt(until, () => db.withTx((tx) => tenantIdsAfter(tx, after, TENANT_PAGE), { signal }));
-        if (page === undefined)
-          throw fail.unavailable('database_unavailable', 'The database was away until the time was over.');
+        if (page === undefined) throw databaseAway();
         for (const id of page) {
           if (to !== undefined && id > to) return;
           yield id;
@@ -207,6 +206,8 @@ export function createRunner(input: CleanupInput, works: readonly Work[]) {
 
   return { system, tenants, countLeft };
 }
+
+const databaseAway = () => fail.unavailable('database_unavailable', 'The database was away until the time was over.');
 
 const givenUp = ({ done }: Work): boolean => done.errors.length >= MAX_ERRORS;
 

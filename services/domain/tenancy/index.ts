@@ -43,7 +43,7 @@ export {
 } from './principal.ts';
 export { revokedApiKeys } from './store/api-keys.ts';
 export { oldInvitations } from './store/invitations.ts';
-export { tenantIdsAfter } from './store/tenants.ts';
+export { tenantIdAt, tenantIdsAfter } from './store/tenants.ts';
 export { createTenancy, type Tenancy } from './tenancy.ts';
 export { isPlainName, NAME_MAX, NAME_PATTERN, normalizeEmail, SLUG_MAX, SLUG_MIN, SLUG_PATTERN } from './tenant.ts';
 export {

@@ -117,3 +117,13 @@ const tenantIds = statement<{ tenantId: string }>(
 /** Ids of all tenants, the platform's own among them, page by page: what batch commands enter one by one. */
 export const tenantIdsAfter = async (tx: Tx, after: string, limit: number): Promise<string[]> =>
   (await tx.rows(tenantIds, [after, limit])).map((row) => row.tenantId);
+
+const tenantAt = statement<{ tenantId: string }>(
+  'tenancy.tenant_at',
+  `select tenant_id as "tenantId" from routing.tenants order by tenant_id
+   offset (select floor(count(*) * $1::double precision) from routing.tenants) limit 1`,
+);
+
+/** The tenant at that fraction, in [0, 1), of the list; ids rise with time, so a random id would be past all of them. */
+export const tenantIdAt = async (tx: Tx, fraction: number): Promise<string> =>
+  (await tx.maybe(tenantAt, [fraction]))?.tenantId ?? '';
