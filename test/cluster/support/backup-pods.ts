@@ -10,6 +10,7 @@ export interface TaskPod {
     args: string[];
     env: { name: string; value?: string; valueFrom?: unknown }[];
     volumeMounts: { name: string; mountPath: string; readOnly?: boolean }[];
+    resources: { limits?: Record<string, string> };
   }[];
   volumes: { name: string; [kind: string]: unknown }[];
 }

@@ -71,18 +71,30 @@ export async function s3Bench(): Promise<S3Bench> {
     'cronjob',
     cronJobName('backup'),
   ]);
-  const bench = await workbench(cronJobName('restore-verify'), 'bench-s3', (pod) =>
-    addSecrets(pod, writer.spec.jobTemplate.spec.template.spec),
-  );
+  const bench = await workbench(cronJobName('restore-verify'), 'bench-s3', (pod) => {
+    addSecrets(pod, writer.spec.jobTemplate.spec.template.spec);
+    // The gateway and the proxy live in it too.
+    for (const { resources } of pod.containers) resources.limits = { ...resources.limits, memory: '3Gi' };
+  });
   await kubectl(['cp', findGateway(), `${bench.pod}:${WORK}/versitygw`]);
   await bench.sh(`cd ${WORK}; mkdir -p data/backups sidecar; chmod +x versitygw; echo '{}' > faults
     ROOT_ACCESS_KEY=${KEYS.AWS_ACCESS_KEY_ID} ROOT_SECRET_KEY=${KEYS.AWS_SECRET_ACCESS_KEY} \\
-      nohup ./versitygw --port 127.0.0.1:7070 --quiet posix --sidecar sidecar data > gateway.log 2>&1 &`);
+      nohup ./versitygw --port 127.0.0.1:7070 --health /health --quiet posix --sidecar ${WORK}/sidecar ${WORK}/data > gateway.log 2>&1 &`);
   await bench.node(`
     import { spawn } from 'node:child_process';
     import { writeFileSync } from 'node:fs';
     writeFileSync('${WORK}/proxy.mjs', ${JSON.stringify(PROXY)});
     spawn(process.execPath, ['${WORK}/proxy.mjs'], { detached: true, stdio: 'ignore' }).unref();`);
+  await bench
+    .node(`
+      const answers = () => fetch('http://127.0.0.1:7071/health').then(({ ok }) => ok, () => false);
+      for (let n = 0; !(await answers()); n += 1) {
+        if (n === 100) process.exit(1);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }`)
+    .catch(async () => {
+      throw new Error(`the gateway did not start: ${await bench.sh(`cat ${WORK}/gateway.log`)}`);
+    });
   const settings = Object.entries(SETTINGS).map(([name, value]) => `${name}=${value}`);
   return {
     pod: bench.pod,
