@@ -27,7 +27,7 @@ describe('commands beside a PgBouncer without prepared statements', () => {
       socket.on('error', () => {});
       socket.once('data', () => {
         socket.write(WELCOME);
-        socket.on('data', (flight) => {
+        socket.on('data', (flight: Buffer) => {
           names.push(...parsed(flight));
           stop.abort(new Error('seen'));
           socket.destroy();
