@@ -122,7 +122,11 @@ export async function settleRestored(url: string): Promise<{ columns: string[] }
   });
 }
 
-const nameOf = (url: string) => decodeURIComponent(new URL(url).pathname.slice(1)) || 'postgres';
+/** Without a name in the URL the driver and libpq both take the login's. */
+function nameOf(url: string): string {
+  const { pathname, username } = new URL(url);
+  return decodeURIComponent(pathname.slice(1) || username) || 'postgres';
+}
 
 /** A mark counts on a closed database only: one that somebody opened by hand may have been served from since. */
 async function lookUp(server: pg.Client, database: string): Promise<{ exists: boolean; mark: Mark | undefined }> {

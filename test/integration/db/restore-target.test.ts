@@ -42,4 +42,12 @@ describe('the database that a restore fills', () => {
     await assert.rejects(dropIncomplete(url), /bears no mark of an interrupted restore/);
     assert.equal((await inspectTarget(url)).exists, true);
   });
+
+  it('is the one that the driver would take, when the URL names none', async () => {
+    await once(server.superuserUrl, `create role boss superuser login password 'x'`);
+    const url = new URL(withDatabase(server.superuserUrl, ''));
+    [url.username, url.password] = ['boss', 'x'];
+    const { database, exists } = await inspectTarget(url.href);
+    assert.deepEqual([database, exists], ['boss', false]);
+  });
 });
