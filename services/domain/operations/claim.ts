@@ -34,6 +34,8 @@ export function decideClaim(row: HeldRun | undefined): 'insert' | 'retake' | 'wa
 export async function claimRun(input: ClaimInput): Promise<Claim> {
   const { log, task, tick } = input;
   let waitedFor: HeldRun | undefined;
+  // A lease that ended while nobody could renew it says nothing: who holds it has as long as a lease to come back.
+  let noTakeoverUntil = 0;
   for (;;) {
     input.signal.throwIfAborted();
     if (performance.now() > input.deadline) {
@@ -44,11 +46,12 @@ export async function claimRun(input: ClaimInput): Promise<Claim> {
     }
     let seen: { row: HeldRun | undefined; run: TaskRun | undefined };
     try {
-      seen = await input.db.withTx((tx) => look(tx, input, waitedFor));
+      seen = await input.db.withTx((tx) => look(tx, input, waitedFor, performance.now() >= noTakeoverUntil));
     } catch (error) {
       // A claim whose commit is unknown is found at the next look: the row then names this runner.
       if (!(error instanceof KlarError) || !error.retryable) throw error;
       log.warn('the task could not be begun yet, trying again', { task, error });
+      noTakeoverUntil = performance.now() + input.timing.leaseMs;
       await pause(input.timing.pollMs, input.signal);
       continue;
     }
@@ -70,7 +73,7 @@ export async function claimRun(input: ClaimInput): Promise<Claim> {
 
 type Tx = Parameters<typeof store.lock>[0];
 
-async function look(tx: Tx, input: ClaimInput, waitedFor: HeldRun | undefined) {
+async function look(tx: Tx, input: ClaimInput, waitedFor: HeldRun | undefined, mayTakeOver: boolean) {
   const { task, tick, runner } = input;
   const byHand = input.byHand ?? tick === null;
   const { leaseMs } = input.timing;
@@ -82,7 +85,8 @@ async function look(tx: Tx, input: ClaimInput, waitedFor: HeldRun | undefined) {
     run = await store.insert(tx, { id: tx.newId('run'), task, tick, byHand, runner, leaseMs });
   // The end of a run that we waited for is our answer, unless it just stopped living.
   const ended = waitedFor !== undefined && row?.status !== 'running';
-  if (!mine && decision === 'retake' && row !== undefined && !ended) {
+  const takeable = row?.status !== 'running' || mayTakeOver;
+  if (!mine && decision === 'retake' && row !== undefined && !ended && takeable) {
     const detail = {
       retry_of: { status: row.status === 'running' ? 'lease ended' : row.status, error: row.error, runner: row.runner },
     };

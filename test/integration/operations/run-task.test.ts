@@ -286,6 +286,38 @@ describe('a task run', function () {
     await proxy.close();
   });
 
+  it('does not lose its end to who waits for it, when the database was away longer than the lease', async () => {
+    const port = Number(new URL(rig.database.superuserUrl).port);
+    const [holder, waiter] = [await startTcpProxy(port), await startTcpProxy(port)];
+    const behind = (proxy: typeof holder) =>
+      rig.database.db('klar_ops', {
+        url: rig.database.url('klar_ops').replace(`:${port}/`, `:${proxy.port}/`),
+        answerTimeoutMs: 500,
+        acquireTimeoutMs: 300,
+      });
+    let second: Promise<{ outcome: string }> | undefined;
+    let effects = 0;
+    const work = async () => {
+      effects += 1;
+      second ??= rig.run(work, { tick: TICK, db: behind(waiter) });
+      await new Promise((resolve) => setTimeout(resolve, 5 * FAST.pollMs));
+      let [here, there] = [false, false];
+      holder.onClientData = () => here;
+      waiter.onClientData = () => there;
+      setTimeout(() => {
+        there = true;
+      }, 1.3 * FAST.leaseMs);
+      setTimeout(() => {
+        here = true;
+      }, 1.5 * FAST.leaseMs);
+      return {};
+    };
+    assert.equal((await rig.run(work, { tick: TICK, db: behind(holder) })).outcome, 'ran');
+    assert.equal((await second)?.outcome, 'elsewhere');
+    assert.equal(effects, 1);
+    await Promise.all([holder.close(), waiter.close()]);
+  });
+
   it('succeeds though its detail is nothing that a database takes', async () => {
     const loop: Record<string, unknown> = {};
     loop.self = loop;
