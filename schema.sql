@@ -985,7 +985,7 @@ create table ops.restore_proofs (
 );
 CREATE INDEX restore_proofs_by_time ON ops.restore_proofs USING btree (finished_at);
 grant delete on ops.restore_proofs to klar_cleanup;
-grant insert, select, update on ops.restore_proofs to klar_ops;
+grant insert, select on ops.restore_proofs to klar_ops;
 grant select on ops.restore_proofs to klar_worker;
 grant select (id, finished_at, ok) on ops.restore_proofs to klar_cleanup;
 

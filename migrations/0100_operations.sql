@@ -56,7 +56,8 @@ create table ops.restore_proofs (
 );
 create index restore_proofs_by_time on ops.restore_proofs (finished_at);
 
-grant select, insert, update on ops.task_runs, ops.backups, ops.restore_proofs to klar_ops;
+grant select, insert, update on ops.task_runs, ops.backups to klar_ops;
+grant select, insert on ops.restore_proofs to klar_ops;
 grant select on ops.task_runs, ops.backups, ops.restore_proofs to klar_worker;
 
 -- The fence of a task that works with another login than klar_ops: asked in the transaction of an effect, it is true

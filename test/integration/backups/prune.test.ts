@@ -72,11 +72,11 @@ describe('pruning backups', () => {
     });
     return id;
   }
-  const proven = (id: string, ok = true, minutesAgo = 1) =>
+  const proven = (id: string, ok = true, minutesAgo = 1, checks: object[] = []) =>
     database.asSuperuser(
-      `insert into ops.restore_proofs (id, backup_id, started_at, finished_at, ok)
-       values ($1, $2, now() - $4 * interval '1 minute', now() - $4 * interval '1 minute', $3)`,
-      [newId('prf'), id, ok, minutesAgo],
+      `insert into ops.restore_proofs (id, backup_id, started_at, finished_at, ok, checks)
+       values ($1, $2, now() - $4 * interval '1 minute', now() - $4 * interval '1 minute', $3, $5)`,
+      [newId('prf'), id, ok, minutesAgo, JSON.stringify(checks)],
     );
   const prune = (more: Partial<PruneInput> = {}) =>
     pruneBackups({
@@ -108,6 +108,16 @@ describe('pruning backups', () => {
     await proven(ids[2] ?? '', false, 1);
     assert.deepEqual((await prune()).removed, []);
     assert.deepEqual(await left(), ids);
+  });
+
+  it('keeps the proven one of a day when a later proof failed for want of its key', async () => {
+    const [proven1, unknown, cover] = [await made(3 + 2 / 86_400), await made(3), await made(0)];
+    await proven(proven1, true, 10);
+    await proven(cover, true, 10);
+    await proven(proven1, false, 1, [{ name: 'restore', ok: false, code: 'backup_identity_wrong' }]);
+    const { removed } = await prune({ retention: parseRetention('daily=2') });
+    assert.deepEqual(removed, [unknown]);
+    assert.deepEqual(await left(), [proven1, cover]);
   });
 
   it('only says what it would do in a dry run', async () => {

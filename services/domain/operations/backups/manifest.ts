@@ -38,7 +38,6 @@ const body = z.strictObject({
   ),
   /** Sums of money in minor units, as text: they may exceed what a JSON number holds. */
   sums: z.array(z.strictObject({ name: z.string(), currency: z.string().optional(), value: z.string() })),
-  roles_sha256: sha256.optional(),
   /** Of the server: databases of one server have the same. */
   system_identifier: z.string().optional(),
   /** Of the text that `klar schema export` prints: tables, policies, grants, functions. */

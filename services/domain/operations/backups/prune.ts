@@ -3,6 +3,7 @@ import { fail, KlarError } from '#platform/errors/index.ts';
 import { markPruned, type ProofState, readProofStates, readServerVersion } from '../store/backups.ts';
 import type { BackupStore, StoredBackup } from './backup-store.ts';
 import { readManifest } from './manifest.ts';
+import { OF_THE_PLACE } from './restore-failures.ts';
 import { type Decision, type Proof, planRetention, type Retention } from './retention.ts';
 
 export interface PruneInput {
@@ -36,7 +37,7 @@ const CLOCKS_MS = 15 * 60_000;
 export async function pruneBackups(input: PruneInput): Promise<PruneReport> {
   const { db, store, retention, now, dryRun, signal } = input;
   const [server, proofs] = await db.withTx(async (tx) =>
-    Promise.all([readServerVersion(tx), readProofStates(tx)] as const),
+    Promise.all([readServerVersion(tx), readProofStates(tx, OF_THE_PLACE)] as const),
   );
   const apart = Math.abs(server.now.getTime() - now.getTime());
   if (apart > CLOCKS_MS) {

@@ -1,6 +1,7 @@
 import type { Db } from '#platform/db/index.ts';
 import { insertBackup, type ProofState, readProofStates } from '../store/backups.ts';
 import type { BackupReport } from './backup.ts';
+import { OF_THE_PLACE } from './restore-failures.ts';
 
 /** Writes a committed backup down, where the metrics see it. The store stays the truth. */
 export async function recordBackup(db: Db, report: BackupReport): Promise<void> {
@@ -13,5 +14,5 @@ export async function recordBackup(db: Db, report: BackupReport): Promise<void> 
 
 /** The newest proof of each backup that has one. */
 export function listProofs(db: Db): Promise<ProofState[]> {
-  return db.withTx(readProofStates, { readOnly: true });
+  return db.withTx((tx) => readProofStates(tx, OF_THE_PLACE), { readOnly: true });
 }

@@ -56,6 +56,16 @@ export const RESTORE_FAILURES = {
 
 export type RestoreFailureCode = keyof typeof RESTORE_FAILURES;
 
+const FIRST_OF_THE_PLACE = 40;
+
+/**
+ * What says nothing of the backup: a wrong key or a server that is away must not turn a proven backup into a broken one,
+ * which the retention would then give up for one that nobody has proven.
+ */
+export const OF_THE_PLACE: readonly RestoreFailureCode[] = Object.entries(RESTORE_FAILURES)
+  .filter(([, { exit }]) => exit >= FIRST_OF_THE_PLACE)
+  .map(([code]) => code as RestoreFailureCode);
+
 /** Something that ended a restore, with a code of the list. */
 export class RestoreFailure extends KlarError {
   declare readonly code: RestoreFailureCode;

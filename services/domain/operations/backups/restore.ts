@@ -106,7 +106,10 @@ export async function restoreBackup(input: RestoreInput): Promise<Restored> {
       migrate: manifest.schema_version < input.newestMigration,
     };
     if (!input.dryRun) {
-      await keepProof(input, restored, startedAt, finishedAt);
+      // The database is whole and proven: a row that cannot be written must not cost hours of doing it all again.
+      await keepProof(input, restored, startedAt, finishedAt).catch((error: Error) =>
+        input.say(`The proof could not be written into ops.restore_proofs: ${error.message}`),
+      );
       await openTarget(input.url);
     }
     return restored;
@@ -187,15 +190,16 @@ async function fill(
     if (target.incomplete !== undefined) await dropIncomplete(url);
     await ensureDatabase(onDatabase(url, 'postgres'), target.database);
     await ensureRoles({ superuserUrl: url });
-    // Looked at again: minutes have passed, and somebody may have migrated it meanwhile.
+    // Closed, then looked at again: minutes have passed, and somebody may have migrated it meanwhile.
+    await closeTarget(url, manifest.id);
     const { holds } = await inspectTarget(url);
     if (holds.length > 0) {
+      await openTarget(url);
       throw new RestoreFailure(
         'restore_target_not_empty',
         `${target.database} was filled meanwhile: ${holds.join(', ')}.`,
       );
     }
-    await closeTarget(url, manifest.id);
   });
   signal.throwIfAborted();
   await clock('restore', () => loadDump(tools, { dir: copy.dir, url, jobs: input.jobs, signal }));

@@ -1,4 +1,5 @@
 import { statement, type Tx } from '#platform/db/index.ts';
+import type { RestoreFailureCode } from '../backups/restore-failures.ts';
 
 /** As the migrator's lock in platform/db: shared by backups, so that the schema stands still while a dump begins. */
 export const holdMigrations = statement(
@@ -100,7 +101,7 @@ export async function markPruned(tx: Tx, id: string): Promise<void> {
 
 export interface ProofState {
   backup_id: string;
-  /** Of the newest proof. */
+  /** Of the newest proof that says something of the backup. */
   ok: boolean;
   finished_at: Date;
 }
@@ -108,10 +109,12 @@ export interface ProofState {
 const proofs = statement<ProofState>(
   'operations.backup_proof_states',
   `select distinct on (p.backup_id) p.backup_id, p.ok, p.finished_at
-   from ops.restore_proofs p order by p.backup_id, p.finished_at desc, p.id desc`,
+   from ops.restore_proofs p
+   where not exists (select from jsonb_array_elements(p.checks) c where c ->> 'code' = any($1))
+   order by p.backup_id, p.finished_at desc, p.id desc`,
 );
 
-/** The newest proof of each backup that has one. */
-export function readProofStates(tx: Tx): Promise<ProofState[]> {
-  return tx.rows(proofs);
+/** The newest proof of each backup that has one; those that failed by one of the codes `ofThePlace` are none. */
+export function readProofStates(tx: Tx, ofThePlace: readonly RestoreFailureCode[]): Promise<ProofState[]> {
+  return tx.rows(proofs, [ofThePlace]);
 }
