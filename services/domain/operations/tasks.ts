@@ -3,7 +3,10 @@
 export type Task = {
   /** The command of `klar` that does it. */
   command: string;
-  /** Default of the chart and of all-in-one; five fields, in UTC. */
+  /**
+   * Default of the chart and of all-in-one; five fields, in UTC. When somebody is told that it no longer happens follows
+   * from it: the alerts wait 1.25 of the longest time between two ticks (`cronjobs.<task>.every` in the chart).
+   */
   schedule: string;
   /**
    * What happens to ticks at which nothing ran (suspended, no room, an outage). `skip`: the next run makes up for them,
@@ -12,8 +15,6 @@ export type Task = {
   missed: 'skip' | 'catch_up';
   /** A run is ended after so many seconds; the pod's activeDeadlineSeconds is a minute more. */
   deadlineS: number;
-  /** Somebody is told when the last success is older. */
-  staleAfterS: number;
   /** Its command comes with a later release; nothing schedules it yet. */
   planned?: true;
   /** Settings without which nothing schedules it. */
@@ -22,10 +23,6 @@ export type Task = {
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-
-/** A daily task may fail once and be late by two hours before it wakes somebody. */
-const DAILY_STALE = 50 * HOUR;
 
 export const TASKS = {
   backup: {
@@ -33,8 +30,6 @@ export const TASKS = {
     schedule: '30 2 * * *',
     missed: 'skip',
     deadlineS: 2 * HOUR,
-    // Not two nights: a night without a backup is what this number is about.
-    staleAfterS: 26 * HOUR,
     needs: ['BACKUP_URL'],
   },
   'restore-verify': {
@@ -42,7 +37,6 @@ export const TASKS = {
     schedule: '0 5 * * *',
     missed: 'skip',
     deadlineS: 3 * HOUR,
-    staleAfterS: DAILY_STALE,
     needs: ['BACKUP_URL', 'RESTORE_VERIFY_DATABASE_URL'],
   },
   // After restore-verify: what it proves is what makes older ones removable.
@@ -51,7 +45,6 @@ export const TASKS = {
     schedule: '0 7 * * *',
     missed: 'skip',
     deadlineS: HOUR,
-    staleAfterS: DAILY_STALE,
     needs: ['BACKUP_URL'],
   },
   cleanup: {
@@ -59,7 +52,6 @@ export const TASKS = {
     schedule: '15 3 * * *',
     missed: 'skip',
     deadlineS: HOUR,
-    staleAfterS: DAILY_STALE,
   },
   // Money and metering: a tick that is left out is a document or a report that is never made.
   invoices: {
@@ -67,7 +59,6 @@ export const TASKS = {
     schedule: '10 0 1 * *',
     missed: 'catch_up',
     deadlineS: 2 * HOUR,
-    staleAfterS: 32 * DAY,
     planned: true,
   },
   'usage-report': {
@@ -75,7 +66,6 @@ export const TASKS = {
     schedule: '20 * * * *',
     missed: 'catch_up',
     deadlineS: 30 * MINUTE,
-    staleAfterS: 4 * HOUR,
     planned: true,
   },
   reminders: {
@@ -83,7 +73,6 @@ export const TASKS = {
     schedule: '0 9 * * *',
     missed: 'skip',
     deadlineS: HOUR,
-    staleAfterS: DAILY_STALE,
     planned: true,
   },
   sync: {
@@ -91,7 +80,6 @@ export const TASKS = {
     schedule: '*/10 * * * *',
     missed: 'skip',
     deadlineS: 10 * MINUTE,
-    staleAfterS: HOUR,
     planned: true,
   },
   'audit-anchor': {
@@ -99,7 +87,6 @@ export const TASKS = {
     schedule: '5 * * * *',
     missed: 'skip',
     deadlineS: 10 * MINUTE,
-    staleAfterS: 3 * HOUR,
     planned: true,
   },
   'go-live': {
@@ -107,7 +94,6 @@ export const TASKS = {
     schedule: '0 6 * * *',
     missed: 'skip',
     deadlineS: HOUR,
-    staleAfterS: DAILY_STALE,
     planned: true,
   },
 } as const satisfies Record<string, Task>;

@@ -20,11 +20,10 @@ describe('the table of tasks', () => {
     }
   });
 
-  it('has schedules that can be read, and thresholds beyond a period and a run', async () => {
+  it('has schedules that can be read, and names that can be part of an object’s', async () => {
     for (const name of TASK_NAMES) {
       const task = taskOf(name);
       assert.ok(await readSchedule(task.schedule));
-      assert.ok(task.staleAfterS > task.deadlineS, name);
       assert.match(name, /^[a-z][a-z-]+$/);
     }
   });
