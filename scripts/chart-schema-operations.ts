@@ -1,5 +1,5 @@
 /** JSON Schema of the chart's `cronjobs` and `monitoring`, which do not follow from the settings. */
-import { TASK_NAMES } from '#domain/operations/index.ts';
+import { TASK_NAMES, taskOf } from '#domain/operations/index.ts';
 
 type Schema = Record<string, unknown>;
 
@@ -44,20 +44,27 @@ const SHARED: Record<string, Schema> = {
   priorityClassName: text,
 };
 
-const task = closed(
-  {
-    ...SHARED,
-    enabled: flag,
-    schedule,
-    every: { type: 'string', pattern: '^[1-9][0-9]*[mhd]$' },
-    workDir: closed({ size: storage, storageClass: text }),
-  },
-  { required: ['enabled', 'schedule', 'every'] },
-);
+const task = (more: Record<string, Schema>): Schema =>
+  closed(
+    {
+      ...SHARED,
+      enabled: flag,
+      schedule,
+      every: { type: 'string', pattern: '^[1-9][0-9]*[mhd]$' },
+      workDir: closed({ size: storage, storageClass: text }),
+      ...more,
+    },
+    { required: ['enabled', 'schedule', 'every'] },
+  );
+
+/** Those that work with the store of the backups have an identity of their own. */
+const identity = { serviceAccount: closed({ annotations: labels }) };
 
 export const cronjobsSchema: Schema = closed({
   defaults: closed(SHARED),
-  ...Object.fromEntries(TASK_NAMES.map((name) => [name, task])),
+  ...Object.fromEntries(
+    TASK_NAMES.map((name) => [name, task(taskOf(name).needs?.includes('BACKUP_URL') ? identity : {})]),
+  ),
   backupVolume: closed({
     existingClaim: text,
     size: storage,

@@ -116,7 +116,7 @@ const properties: Record<string, Schema> = {
     prometheus: peers,
     cnpgOperator: peers,
     ...Object.fromEntries(
-      ['dns', 'database', 'redis', 'providers', 'smtp', 'otlp', 'storage', 'restoreVerify'].map((key) => [
+      ['dns', 'database', 'redis', 'providers', 'smtp', 'otlp', 'sentry', 'storage', 'restoreVerify'].map((key) => [
         key,
         destination,
       ]),

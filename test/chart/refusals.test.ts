@@ -225,6 +225,26 @@ const REFUSALS: Record<string, Refusal> = {
     values: { networkPolicies: { otlp: { to: [] } } },
     says: ['networkPolicies.otlp.to: is empty', 'select the collector'],
   },
+  'a server for restores that the policies cut off': {
+    scenario: 'production-small',
+    values: { networkPolicies: { restoreVerify: { to: [] } } },
+    says: [
+      'networkPolicies.restoreVerify.to: is empty: restore-verify could not reach',
+      '10.20.0.6/32',
+      'args=[--allow-production-server]',
+      'cronjobs.restore-verify.enabled=false',
+    ],
+  },
+  'error reports that the policies cut off': {
+    scenario: 'external-everything',
+    values: { secrets: { overrides: { SENTRY_DSN: { secretName: 'sentry', key: 'dsn' } } } },
+    says: ['networkPolicies.sentry.to: is empty, while SENTRY_DSN is given', 'name Sentry'],
+  },
+  'an identity of a task that works with no store': {
+    scenario: 'demo',
+    values: { cronjobs: { cleanup: { serviceAccount: { annotations: {} } } } },
+    says: ["at '/cronjobs/cleanup'", "'serviceAccount' not allowed"],
+  },
   'a store that the policies cut off': {
     scenario: 'production-small',
     values: { networkPolicies: { storage: { to: [] } } },
@@ -280,6 +300,7 @@ describe('the chart refuses, and says how to mend it:', () => {
       'config.SMTP_FROM',
       'networkPolicies.database.to',
       'networkPolicies.smtp.to',
+      'networkPolicies.restoreVerify.to',
     ]);
     assert.equal(stderr.match(/^ {4}-> /gm)?.length, places.length);
   });

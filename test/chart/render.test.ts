@@ -316,6 +316,20 @@ describe('the chart', () => {
     assert.deepEqual(named(objects, 'NetworkPolicy', 'klar-pg').spec.egress, [{}]);
   });
 
+  it('lets webhook-ingest outside to Sentry where that is named, and to no other provider', () => {
+    const out = (values: object) =>
+      named(render('production-small', values), 'NetworkPolicy', 'klar-webhook-ingest').spec.egress;
+    const sentry = { to: [{ ipBlock: { cidr: '203.0.113.9/32' } }], ports: [443] };
+    const [without, given] = [out({}), out({ networkPolicies: { sentry } })];
+    assert.equal(without.length, 2);
+    assert.deepEqual(given.slice(0, 2), without);
+    assert.deepEqual(given.slice(2), [{ to: sentry.to, ports: [{ protocol: 'TCP', port: 443 }] }]);
+    const objects = render('production-small', { networkPolicies: { sentry } });
+    for (const component of ['api', 'worker', 'task']) {
+      assert.match(JSON.stringify(named(objects, 'NetworkPolicy', `klar-${component}`).spec.egress), /203\.0\.113\.9/);
+    }
+  });
+
   it('says DB_PREPARED=off for a PgBouncer that cannot do prepared statements', () => {
     const pgbouncer = { enabled: true, image: 'pgbouncer', preparedStatements: false };
     const objects = render('demo', { pgbouncer });

@@ -38,21 +38,21 @@ export const SCENARIOS = readdirSync(path.join(CHART, 'ci'))
   .map((name) => name.replace('-values.yaml', ''));
 
 /** `helm template` with the values of a scenario and these on top. */
-export function template(scenario: string, values: object = {}): Run {
+export function template(scenario: string, values: object = {}, chart = CHART): Run {
   const folder = mkdtempSync(path.join(tmpdir(), 'klar-chart-'));
   try {
     const file = path.join(folder, 'values.json');
     writeFileSync(file, JSON.stringify(values));
     const base = scenario === 'none' ? [] : ['-f', path.join(CHART, 'ci', `${scenario}-values.yaml`)];
-    return run('helm', ['template', 'klar', CHART, '--namespace', 'klar', ...base, '-f', file]);
+    return run('helm', ['template', 'klar', chart, '--namespace', 'klar', ...base, '-f', file]);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
 /** The objects that helm would send. */
-export function render(scenario: string, values: object = {}): KubeObject[] {
-  const { status, stdout, stderr } = template(scenario, values);
+export function render(scenario: string, values: object = {}, chart = CHART): KubeObject[] {
+  const { status, stdout, stderr } = template(scenario, values, chart);
   if (status !== 0) throw new Error(stderr);
   return parseAllDocuments(stdout)
     .map((document) => {

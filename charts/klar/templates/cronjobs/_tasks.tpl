@@ -38,6 +38,52 @@ cronjobs.defaults. A task whose command this version of `klar` does not have is 
 {{- end -}}
 {{- end -}}
 
+{{/*
+Under whose name a task runs: (dict "ctx" . "task" "backup" "store" "write"). Those that work with the store each have an
+identity of their own, as who writes backups must not be able to remove them.
+*/}}
+{{- define "klar.taskServiceAccount" -}}
+{{ include "klar.fullname" .ctx }}-{{ ternary .task "task" (not (empty .store)) }}
+{{- end -}}
+
+{{/* Label of the pods that mount the volume of a file:// BACKUP_URL. */}}
+{{- define "klar.backupVolumeLabel" -}}
+klar.dev/backup-volume: mounted
+{{- end -}}
+
+{{/*
+Where a task's pod goes: (dict "ctx" . "values" <those of the task> "mounts" <whether it mounts the backup volume>).
+A volume that is mounted on one node only would keep a pod waiting on any other, e.g. a backup by hand beside a toolbox. So
+it goes where such a pod is; where there is none it goes anywhere, as a pod that matches its own term waits for no other.
+*/}}
+{{- define "klar.taskScheduling" -}}
+{{- $affinity := deepCopy (.values.affinity | default dict) -}}
+{{- $volume := .ctx.Values.cronjobs.backupVolume -}}
+{{- if and .mounts (not $volume.existingClaim) (eq $volume.accessMode "ReadWriteOnce") -}}
+{{- $labels := merge (include "klar.selectorLabels" (dict "ctx" .ctx "component" "task") | fromYaml) (include "klar.backupVolumeLabel" . | fromYaml) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- $pods := get $affinity "podAffinity" | default dict -}}
+{{- $required := append (get $pods "requiredDuringSchedulingIgnoredDuringExecution" | default list) $term -}}
+{{- $_ := set $pods "requiredDuringSchedulingIgnoredDuringExecution" $required -}}
+{{- $_ := set $affinity "podAffinity" $pods -}}
+{{- end -}}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
 {{- define "klar.backupClaim" -}}
 {{- .Values.cronjobs.backupVolume.existingClaim | default (printf "%s-backups" (include "klar.fullname" .)) -}}
 {{- end -}}

@@ -1,6 +1,7 @@
 {{/*
 The rules of alerts/*.yaml as a YAML list. A file is one alert, named after it; its runbook has the same name.
-`$namespace`, `$fullname` and `$job` stand for this release. With `task: <name>` the alert exists where that task does, with
+`$namespace`, `$fullname` and `$job` stand for this release, `$backupClaim` for the claim behind a file:// BACKUP_URL, `$cronjobs`
+for the names of the CronJobs of its tasks, as alternatives of an expression. With `task: <name>` the alert exists where that task does, with
 `forEach: task` once for every task (but `except`), and then `$task`, `$period` (seconds), `$every`, `$deadline` (seconds)
 and `$grace` (1.25 periods, as a duration) are the task's.
 */}}
@@ -28,7 +29,12 @@ and `$grace` (1.25 periods, as a duration) are the task's.
 
 {{/* One rule, as an item of a YAML list. */}}
 {{- define "klar.alertRule" -}}
-{{- $text := .text | replace "$namespace" .ctx.Release.Namespace | replace "$fullname" (include "klar.fullname" .ctx) | replace "$job" .ctx.Release.Name -}}
+{{- $ctx := .ctx -}}
+{{- $cronjobs := list -}}
+{{- range $name, $_ := include "klar.tasks" $ctx | fromJson -}}
+{{- $cronjobs = append $cronjobs (include "klar.cronJobName" (dict "ctx" $ctx "task" $name)) -}}
+{{- end -}}
+{{- $text := .text | replace "$cronjobs" (join "|" $cronjobs) | replace "$backupClaim" (include "klar.backupClaim" $ctx) | replace "$namespace" .ctx.Release.Namespace | replace "$fullname" (include "klar.fullname" .ctx) | replace "$job" .ctx.Release.Name -}}
 {{- if .task -}}
 {{- $every := int64 .task.everySeconds -}}
 {{- $text = $text | replace "$task" .name | replace "$period" (toString $every) | replace "$every" .task.every | replace "$deadline" (toString (int64 .task.activeDeadlineSeconds)) | replace "$grace" (printf "%ds" (div (mul $every 5) 4)) -}}

@@ -47,7 +47,7 @@ spec:
 {{- end -}}
 {{- $_ := set $rules "dns" (dict "to" $v.dns.to "ports" $dns) -}}
 
-{{- range $name := list "redis" "providers" "smtp" "otlp" "storage" "restoreVerify" -}}
+{{- range $name := list "redis" "providers" "smtp" "otlp" "sentry" "storage" "restoreVerify" -}}
 {{- $one := get $v $name -}}
 {{- if $one.to -}}
 {{- $_ := set $rules $name (dict "to" $one.to "ports" (include "klar.tcp" $one.ports | fromJsonArray)) -}}

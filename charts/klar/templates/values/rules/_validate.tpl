@@ -179,7 +179,14 @@ A finding is "<value>|<what is wrong>|<mend>".
 {{- if and (hasPrefix "s3://" ($config.BACKUP_URL | default "")) (not $v.networkPolicies.storage.to) -}}
 {{- $found = append $found "networkPolicies.storage.to|is empty, while config.BACKUP_URL names an S3 store|name its address" -}}
 {{- end -}}
-{{- range $name := list "dns" "database" "redis" "providers" "smtp" "otlp" "storage" "restoreVerify" -}}
+{{- $verify := get $tasks "restore-verify" | default (dict "args" (list "--allow-production-server")) -}}
+{{- if and $strict (not $v.networkPolicies.restoreVerify.to) (not (has "--allow-production-server" $verify.args)) -}}
+{{- $found = append $found "networkPolicies.restoreVerify.to|is empty: restore-verify could not reach the server of RESTORE_VERIFY_DATABASE_URL, and no backup would ever be proven|name that server, e.g. [{ipBlock: {cidr: 10.20.0.6/32}}]; or set cronjobs.restore-verify.args=[--allow-production-server] if it is the one of networkPolicies.database; or set cronjobs.restore-verify.enabled=false" -}}
+{{- end -}}
+{{- if and (not $v.networkPolicies.sentry.to) (include "klar.sentryGiven" .) -}}
+{{- $found = append $found "networkPolicies.sentry.to|is empty, while SENTRY_DSN is given: webhook-ingest reaches nothing else outside, and its reports would vanish|name Sentry's address, e.g. [{ipBlock: {cidr: 203.0.113.9/32}}]" -}}
+{{- end -}}
+{{- range $name := list "dns" "database" "redis" "providers" "smtp" "otlp" "sentry" "storage" "restoreVerify" -}}
 {{- $one := get $v.networkPolicies $name -}}
 {{- if and $one.to (not $one.ports) -}}
 {{- $found = append $found (printf "networkPolicies.%s.ports|is empty, which would open every port|list the ports" $name) -}}
@@ -237,6 +244,17 @@ namespace that helm is about to make holds none yet. What is still missing then 
 {{- end -}}
 {{- end -}}
 {{- toJson $found -}}
+{{- end -}}
+
+{{/* "yes" where a SENTRY_DSN is seen: in the values, or in a Secret of a cluster that is reached. An ExternalSecret shows nothing. */}}
+{{- define "klar.sentryGiven" -}}
+{{- $secret := dict -}}
+{{- with .Values.secrets.existingSecret -}}
+{{- $secret = lookup "v1" "Secret" $.Release.Namespace . | default dict -}}
+{{- end -}}
+{{- if or (hasKey .Values.secrets.inline "SENTRY_DSN") (hasKey .Values.secrets.overrides "SENTRY_DSN") (hasKey ($secret.data | default dict) "SENTRY_DSN") -}}
+yes
+{{- end -}}
 {{- end -}}
 
 {{/* Secrets without which a process of this release ends with 78. */}}
