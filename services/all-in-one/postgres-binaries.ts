@@ -67,7 +67,11 @@ export async function copyBinaries(from: Binaries, target: string): Promise<Bina
   await rm(partial, { recursive: true, force: true });
   await mkdir(path.dirname(target), { recursive: true, mode: 0o755 });
   await cp(from.root, partial, { recursive: true, verbatimSymlinks: true });
-  await rename(partial, target);
+  await rename(partial, target).catch(async (error) => {
+    // Another start was quicker: its copy is as good as ours.
+    await rm(partial, { recursive: true, force: true });
+    if (!(await exists(moved.bin))) throw error;
+  });
   return moved;
 }
 

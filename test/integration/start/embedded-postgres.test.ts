@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,6 +10,7 @@ import {
   EmbeddedPostgresError,
   startEmbeddedPostgres,
 } from '../../../services/all-in-one/embedded-postgres.ts';
+import { packagedBinaries } from '../../../services/all-in-one/postgres-binaries.ts';
 import { isAlive } from '../../../services/all-in-one/postmaster.ts';
 
 async function query(server: EmbeddedPostgres, sql: string): Promise<Record<string, unknown>[]> {
@@ -133,6 +134,29 @@ describe('embedded PostgreSQL', function () {
       assert.match(error.remedy, /--fresh/);
       return true;
     });
+  });
+
+  it('in a checkout that its user may not enter copies the programs once, and keeps the data where they were wanted', async () => {
+    if (process.getuid?.() !== 0) return; // only root has files that its PostgreSQL cannot reach
+    const closed = path.join(folder, 'closed');
+    await mkdir(closed, { mode: 0o700 });
+    const { root, bin } = await packagedBinaries();
+    await cp(root, path.join(closed, 'postgres'), { recursive: true, verbatimSymlinks: true });
+    const copies = async () => (await readdir('/var/lib')).filter((name) => name.startsWith('klar-postgres-')).sort();
+    const before = await copies();
+    const made = async () => (await copies()).filter((name) => !before.includes(name));
+    const binDir = path.join(closed, 'postgres', path.relative(root, bin));
+    try {
+      for (const name of ['one', 'two']) {
+        const server = await start({ binDir, dataDir: path.join(folder, name) });
+        assert.deepEqual(await query(server, 'select 1 as one'), [{ one: 1 }]);
+        await server.stop();
+        assert.equal((await lstat(path.join(folder, name))).isSymbolicLink(), false);
+      }
+      assert.equal((await made()).length, 1);
+    } finally {
+      for (const name of await made()) await rm(path.join('/var/lib', name), { recursive: true });
+    }
   });
 
   it('never initialises over somebody else’s files', async () => {
