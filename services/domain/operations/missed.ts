@@ -34,10 +34,7 @@ export async function settleMissed(input: {
       if (taskOf(task).missed === 'catch_up') {
         return { missed: [], due: expected.filter((at) => rows.get(at.getTime()) !== 'succeeded') };
       }
-      // Those before the newest row were settled by the run of that row, perhaps under another schedule: after a change of
-      // the schedule they would be ticks that never were.
-      const settled = Math.max(...rows.keys());
-      const absent = expected.filter((at) => at.getTime() > settled && !rows.has(at.getTime()));
+      const absent = expected.filter((at) => !rows.has(at.getTime()));
       const missed = absent.length === 0 ? [] : await store.missed(tx, task, absent);
       if (missed.length > 0) log.warn('ticks were missed', { task, ticks: missed.length, first: missed[0] });
       return { missed, due: [] };
