@@ -112,9 +112,9 @@ async function start(
   undo.push(() => front.close(0));
   for (const [name, part] of Object.entries({ api, ingest, ...(worker ? { worker } : {}) })) {
     lifecycle.ready(name, async () => {
-      const { ok, checks } = await part.readiness();
+      const { ok, routed, checks } = await part.readiness();
       const failing = Object.entries(checks).find(([, check]) => !check.ok);
-      return { ok, ...(failing ? { detail: `${failing[0]}: ${failing[1].detail ?? 'failed'}` } : {}) };
+      return { ok, stays: routed, ...(failing ? { detail: `${failing[0]}: ${failing[1].detail ?? 'failed'}` } : {}) };
     });
   }
   const version = () => versionOf(settings);

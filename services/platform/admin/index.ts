@@ -25,7 +25,7 @@ export async function startAdminServer(input: AdminInput): Promise<{ port: numbe
     '/livez': async () => ({ status: 200, type: 'text/plain; charset=utf-8', body: 'ok\n' }),
     '/readyz': async () => {
       const readiness = await input.readiness();
-      return json(readiness.ok ? 200 : 503, readiness);
+      return json(readiness.routed ? 200 : 503, readiness);
     },
     '/metrics': async () => ({
       status: 200,

@@ -10,11 +10,14 @@ export const STOP_GROUPS = ['ready', 'listen', 'drain', 'work', 'pools', 'flush'
 export type StopGroup = (typeof STOP_GROUPS)[number];
 
 export type CheckResult = { ok: boolean; detail?: string | undefined };
-export type Readiness = { ok: boolean; checks: Record<string, CheckResult> };
+/** `stays`: a failed check that takes nobody out of the endpoints, as it fails in every replica at once. */
+export type Check = CheckResult & { stays?: boolean };
+/** `routed`: whether requests are to be sent here; true without `ok` when this process can still say what is wrong. */
+export type Readiness = { ok: boolean; routed: boolean; checks: Record<string, CheckResult> };
 
 export type Lifecycle = {
   /** Adds a readiness check; it must answer quickly and never report load, only "cannot serve". */
-  ready(name: string, check: () => CheckResult | boolean | Promise<CheckResult | boolean>): void;
+  ready(name: string, check: () => Check | boolean | Promise<Check | boolean>): void;
   readiness(): Promise<Readiness>;
   onStop(group: StopGroup, name: string, fn: () => unknown): void;
   /** Runs once; later calls get the same promise. Never rejects: a step that fails is logged and the next goes on. */
@@ -35,7 +38,7 @@ const CHECK_TIMEOUT_MS = 1_000;
  */
 export function createLifecycle(input: { log: Logger; delayMs?: number; stepTimeoutMs?: number }): Lifecycle {
   const { log } = input;
-  const checks = new Map<string, () => CheckResult | boolean | Promise<CheckResult | boolean>>();
+  const checks = new Map<string, () => Check | boolean | Promise<Check | boolean>>();
   const steps: { group: StopGroup; name: string; fn: () => unknown }[] = [];
   const controller = new AbortController();
   let stopped: Promise<void> | undefined;
@@ -69,9 +72,12 @@ export function createLifecycle(input: { log: Logger; delayMs?: number; stepTime
       const results = await Promise.all(
         [...checks].map(async ([name, check]) => [name, await runCheck(check)] as const),
       );
-      const all: Record<string, CheckResult> = Object.fromEntries(results);
-      if (controller.signal.aborted) all.stopping = { ok: false, detail: 'shutting down' };
-      return { ok: Object.values(all).every((check) => check.ok), checks: all };
+      if (controller.signal.aborted) results.push(['stopping', { ok: false, detail: 'shutting down' }]);
+      return {
+        ok: results.every(([, check]) => check.ok),
+        routed: results.every(([, check]) => check.ok || check.stays),
+        checks: Object.fromEntries(results.map(([name, { stays, ...check }]) => [name, check])),
+      };
     },
     onStop: (group, name, fn) => {
       steps.push({ group, name, fn });
@@ -88,7 +94,7 @@ export function createLifecycle(input: { log: Logger; delayMs?: number; stepTime
   return lifecycle;
 }
 
-async function runCheck(check: () => CheckResult | boolean | Promise<CheckResult | boolean>): Promise<CheckResult> {
+async function runCheck(check: () => Check | boolean | Promise<Check | boolean>): Promise<Check> {
   const timer = new AbortController();
   try {
     const late = delay(CHECK_TIMEOUT_MS, { ok: false, detail: 'no answer' }, { signal: timer.signal });

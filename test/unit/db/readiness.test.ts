@@ -12,18 +12,37 @@ describe('readiness of what needs the database', () => {
   } as unknown as Db;
   const lifecycle = createLifecycle({ log: silentLogger() });
   databaseReadiness(lifecycle, db);
-  const ready = async () => (await lifecycle.readiness()).ok;
+  const look = async () => {
+    const { ok, routed } = await lifecycle.readiness();
+    return { ok, routed };
+  };
 
   it('asks for the schema again after an outage as long as a restore, and not after a restart', async () => {
-    assert.equal(await ready(), true);
+    assert.deepEqual(await look(), { ok: true, routed: true });
     version = MINIMUM_SCHEMA - 1;
     awayMs = 5_000;
-    assert.equal(await ready(), true);
+    assert.deepEqual(await look(), { ok: true, routed: true });
     awayMs = 31_000;
-    assert.equal(await ready(), false);
+    await look();
     awayMs = 0;
-    assert.equal(await ready(), false);
+    assert.deepEqual(await look(), { ok: false, routed: false });
     version = MINIMUM_SCHEMA;
-    assert.equal(await ready(), true);
+    assert.deepEqual(await look(), { ok: true, routed: true });
+  });
+
+  it('says that the database is away for long, and stays where it can tell clients so', async () => {
+    awayMs = 31_000;
+    assert.deepEqual(await look(), { ok: false, routed: true });
+    awayMs = 0;
+    assert.deepEqual(await look(), { ok: true, routed: true });
+  });
+
+  it('is sent nothing before it has seen the database', async () => {
+    const fresh = createLifecycle({ log: silentLogger() });
+    databaseReadiness(fresh, {
+      available: () => ({ ok: false, awayMs: 31_000 }),
+      withTx: () => Promise.reject(),
+    } as never);
+    assert.equal((await fresh.readiness()).routed, false);
   });
 });

@@ -29,7 +29,7 @@ describe('lifecycle', () => {
   it('turns readiness false at once, and closes listeners only after the endpoint delay', async () => {
     const lifecycle = createLifecycle({ log, delayMs: 60 });
     lifecycle.ready('database', () => true);
-    assert.deepEqual(await lifecycle.readiness(), { ok: true, checks: { database: { ok: true } } });
+    assert.deepEqual(await lifecycle.readiness(), { ok: true, routed: true, checks: { database: { ok: true } } });
     let closedAfter = 0;
     const from = performance.now();
     lifecycle.onStop('listen', 'http', () => {
@@ -78,6 +78,7 @@ describe('lifecycle', () => {
     const readiness = await lifecycle.readiness();
     assert.deepEqual(readiness, {
       ok: false,
+      routed: false,
       checks: {
         fails: { ok: false, detail: 'away' },
         throws: { ok: false, detail: 'failed' },
@@ -88,13 +89,13 @@ describe('lifecycle', () => {
 });
 
 describe('admin port', () => {
-  async function admin(ok: boolean) {
+  async function admin(ok: boolean, routed = ok) {
     const metrics = createMetrics();
     metrics.counter('klar_test_things_total', 'Things', ['kind']).inc({ kind: 'a' });
     const server = await startAdminServer({
       port: 0,
       metrics,
-      readiness: async () => ({ ok, checks: { database: { ok } } }),
+      readiness: async () => ({ ok, routed, checks: { database: { ok } } }),
       version: () => ({ commit: 'abc' }),
       log,
     });
@@ -104,12 +105,28 @@ describe('admin port', () => {
     };
   }
 
+  it('keeps a process in its endpoints that can say itself what is wrong', async () => {
+    const lifecycle = createLifecycle({ log });
+    lifecycle.ready('database', () => ({ ok: false, detail: 'away for 40 s', stays: true }));
+    const checks = { database: { ok: false, detail: 'away for 40 s' } };
+    assert.deepEqual(await lifecycle.readiness(), { ok: false, routed: true, checks });
+    const server = await admin(false, true);
+    try {
+      assert.equal((await server.get('/readyz')).status, 200);
+    } finally {
+      await server.close();
+    }
+  });
+
   it('answers /livez without asking anybody, /readyz by the checks, /metrics and /versionz', async () => {
     const server = await admin(false);
     try {
       assert.equal((await server.get('/livez')).status, 200);
       const ready = await server.get('/readyz');
-      assert.deepEqual([ready.status, await ready.json()], [503, { ok: false, checks: { database: { ok: false } } }]);
+      assert.deepEqual(
+        [ready.status, await ready.json()],
+        [503, { ok: false, routed: false, checks: { database: { ok: false } } }],
+      );
       const metrics = await server.get('/metrics');
       assert.match(metrics.headers.get('content-type') ?? '', /text\/plain.*version=0\.0\.4/);
       assert.match(await metrics.text(), /klar_test_things_total\{kind="a"\} 1/);
