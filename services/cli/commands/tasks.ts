@@ -11,6 +11,7 @@ import { createDb, type Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { type Command, type CommandInput, EXIT, UsageError } from '../command.ts';
 import { databaseUrl } from './database-url.ts';
+import { timeOption } from './time-option.ts';
 
 const STATUSES = ['running', 'succeeded', 'failed', 'missed'] as const satisfies readonly TaskStatus[];
 const NOTES =
@@ -27,22 +28,6 @@ async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Prom
   } finally {
     await db.close();
   }
-}
-
-const AGE_S: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-
-function time(name: string, value: unknown): Date | undefined {
-  if (value === undefined) return undefined;
-  const age = /^(\d{1,6})([smhd])$/.exec(String(value));
-  const at = age
-    ? new Date(Date.now() - Number(age[1]) * (AGE_S[age[2] ?? 's'] ?? 1) * 1_000)
-    : /^\d{4}-\d\d-\d\d/.test(String(value))
-      ? new Date(String(value))
-      : new Date(Number.NaN);
-  if (Number.isNaN(at.getTime())) {
-    throw new UsageError(`--${name} cannot be "${value}".`, 'Write 2026-05-01T10:00:00Z, or an age like 90m, 24h, 7d.');
-  }
-  return at;
 }
 
 function limitOf(value: unknown): number {
@@ -87,8 +72,8 @@ export const tasksList: Command = {
     const filter = {
       tasks: options.task as string[] | undefined,
       statuses: options.status as TaskStatus[] | undefined,
-      since: time('since', options.since),
-      until: time('until', options.until),
+      since: timeOption('since', options.since),
+      until: timeOption('until', options.until),
     };
     const before = options.before === undefined ? null : String(options.before);
     const rows = await withOps(input, async (db) => {

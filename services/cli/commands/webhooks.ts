@@ -15,6 +15,7 @@ import { fail } from '#platform/errors/index.ts';
 import { type Command, type CommandInput, EXIT, type OptionSpec, UsageError } from '../command.ts';
 import { operator } from '../operator.ts';
 import { databaseUrl } from './database-url.ts';
+import { timeOption } from './time-option.ts';
 
 const NOTES =
   'Connects as klar_ops with DATABASE_URL_OPS or DATABASE_URL. Times are ISO 8601 (2026-05-01T10:00:00Z) or ' +
@@ -43,22 +44,6 @@ async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Prom
 
 const actor = () => ({ kind: 'system' as const, id: operator() });
 
-const AGE_S: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-
-function time(name: string, value: unknown): Date | undefined {
-  if (value === undefined) return undefined;
-  const age = /^(\d{1,6})([smhd])$/.exec(String(value));
-  const at = age
-    ? new Date(Date.now() - Number(age[1]) * (AGE_S[age[2] ?? 's'] ?? 1) * 1_000)
-    : /^\d{4}-\d\d-\d\d/.test(String(value))
-      ? new Date(String(value))
-      : new Date(Number.NaN);
-  if (Number.isNaN(at.getTime())) {
-    throw new UsageError(`--${name} cannot be "${value}".`, 'Write 2026-05-01T10:00:00Z, or an age like 90m, 24h, 7d.');
-  }
-  return at;
-}
-
 const word = (value: unknown): string | undefined => (value === undefined ? undefined : String(value));
 
 function filterOf({ options }: CommandInput): EventFilter {
@@ -67,8 +52,8 @@ function filterOf({ options }: CommandInput): EventFilter {
     type: word(options.type),
     tenantId: word(options.tenant),
     objectId: word(options.object),
-    since: time('since', options.since),
-    until: time('until', options.until),
+    since: timeOption('since', options.since),
+    until: timeOption('until', options.until),
   };
 }
 
