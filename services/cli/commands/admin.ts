@@ -5,12 +5,11 @@ import {
   PLATFORM_PERMISSIONS,
   revokePlatformAdmin,
 } from '#domain/tenancy/index.ts';
-import { createDb, type Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { isId } from '#platform/ids/index.ts';
 import { type Command, type CommandInput, EXIT } from '../command.ts';
 import { operator } from '../operator.ts';
-import { databaseUrl } from './database-url.ts';
+import { withOps } from './ops-db.ts';
 
 const NOTES =
   'Platform administrators use /api/admin with their own login; the role holds from their next request on. ' +
@@ -18,18 +17,6 @@ const NOTES =
 
 const REASON = { type: 'string', value: 'text', description: 'Why; kept in the audit log' } as const;
 const PERSON = { name: 'person-id', description: 'The person, usr_...' };
-
-async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Promise<T> {
-  const settings = input.settings();
-  const url = databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']);
-  const prepared = settings.DB_PREPARED === 'on';
-  const db = createDb({ url, role: 'klar_ops', poolSize: 1, prepared, appName: 'klar admin', log: input.log() });
-  try {
-    return await fn(db);
-  } finally {
-    await db.close();
-  }
-}
 
 /** Who acts, and on whom; whoever is at the keyboard is known only by the system's login. */
 function change({ arguments: [personId = ''], options }: CommandInput) {

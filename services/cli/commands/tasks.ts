@@ -7,28 +7,15 @@ import {
   type TaskStatus,
   taskOf,
 } from '#domain/operations/index.ts';
-import { createDb, type Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
-import { type Command, type CommandInput, EXIT, UsageError } from '../command.ts';
-import { databaseUrl } from './database-url.ts';
+import { type Command, EXIT, UsageError } from '../command.ts';
+import { withOps } from './ops-db.ts';
 import { timeOption } from './time-option.ts';
 
 const STATUSES = ['running', 'succeeded', 'failed', 'missed'] as const satisfies readonly TaskStatus[];
 const NOTES =
   'Connects as klar_ops with DATABASE_URL_OPS or DATABASE_URL. Times are ISO 8601 (2026-05-01T10:00:00Z) or an age ' +
   'like 90m, 24h, 7d.';
-
-async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Promise<T> {
-  const settings = input.settings();
-  const url = databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']);
-  const prepared = settings.DB_PREPARED === 'on';
-  const db = createDb({ url, role: 'klar_ops', poolSize: 1, prepared, appName: 'klar tasks', log: input.log() });
-  try {
-    return await fn(db);
-  } finally {
-    await db.close();
-  }
-}
 
 function limitOf(value: unknown): number {
   const limit = value === undefined ? 50 : Number(value);

@@ -10,11 +10,10 @@ import {
   requeueEvents,
   showEvents,
 } from '#domain/webhooks/index.ts';
-import { createDb, type Db } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import { type Command, type CommandInput, EXIT, type OptionSpec, UsageError } from '../command.ts';
 import { operator } from '../operator.ts';
-import { databaseUrl } from './database-url.ts';
+import { withOps } from './ops-db.ts';
 import { timeOption } from './time-option.ts';
 
 const NOTES =
@@ -29,18 +28,6 @@ const FILTERS: Record<string, OptionSpec> = {
   since: { type: 'string', value: 'time', description: 'Received at or after' },
   until: { type: 'string', value: 'time', description: 'Received before' },
 };
-
-async function withOps<T>(input: CommandInput, fn: (db: Db) => Promise<T>): Promise<T> {
-  const settings = input.settings();
-  const url = databaseUrl(settings, ['DATABASE_URL_OPS', 'DATABASE_URL']);
-  const prepared = settings.DB_PREPARED === 'on';
-  const db = createDb({ url, role: 'klar_ops', poolSize: 1, prepared, appName: 'klar webhooks', log: input.log() });
-  try {
-    return await fn(db);
-  } finally {
-    await db.close();
-  }
-}
 
 const actor = () => ({ kind: 'system' as const, id: operator() });
 

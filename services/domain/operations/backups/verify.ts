@@ -1,6 +1,7 @@
 import { createDb, type Db } from '#platform/db/index.ts';
 import { ensureRoles, openServer, type ServerSession } from '#platform/db/setup.ts';
 import { newId } from '#platform/ids/index.ts';
+import type { ProofRow } from '../store/proofs.ts';
 import type { BackupStore } from './backup-store.ts';
 import { type Manifest, readManifest } from './manifest.ts';
 import type { PgTools } from './pg-tools.ts';
@@ -32,15 +33,7 @@ export interface VerifyInput {
 }
 
 /** What a restore has shown. */
-export interface RestoreProof {
-  backupId: string;
-  startedAt: Date;
-  finishedAt: Date;
-  ok: boolean;
-  /** From the choice of the backup to the last check: how long getting the data back takes here. */
-  rtoSeconds: number | null;
-  /** Age of the data at the start: what would be lost if production ended then. */
-  rpoSeconds: number | null;
+export interface RestoreProof extends ProofRow {
   checks: Check[];
   steps: { name: string; seconds: number }[];
   /** The first of the checks that is not ok. */

@@ -6,8 +6,9 @@ export interface ProofRow {
   startedAt: Date;
   finishedAt: Date;
   ok: boolean;
-  /** Null when the restore did not get to its end. */
+  /** From the choice of the backup to the last check: how long getting the data back takes. Null without a good end. */
   rtoSeconds: number | null;
+  /** Age of the data at the start: what would be lost if production ended then. Null when no manifest could be read. */
   rpoSeconds: number | null;
   /** Name, outcome and detail of each check. */
   checks: unknown;
