@@ -332,23 +332,45 @@ describe('klar backup', () => {
     });
   });
 
-  it('keeps the password off the command line of pg_dump', async () => {
-    const running = site.start(['backup']);
-    let seen = '';
-    const watch = until(
-      async () => {
-        for (const pid of childrenOf(running.child.pid, 'pg_dump')) {
+  describe('keeps the password off the command line', () => {
+    /** What `ps` shows of a program while a command of ours runs it. */
+    async function shown(program: string, running: ReturnType<BackupSite['start']>): Promise<string> {
+      let seen = '';
+      const look = async () => {
+        for (const pid of childrenOf(running.child.pid, program)) {
           seen += (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ');
         }
         return seen.includes('--dbname');
-      },
-      { timeoutMs: 60_000, everyMs: 2, what: 'pg_dump runs' },
-    );
-    await watch;
-    assert.equal((await running.ended).end, 0);
+      };
+      await until(look, { timeoutMs: 60_000, everyMs: 2, what: `${program} runs` });
+      const { end, stderr } = await running.ended;
+      assert.equal(end, 0, stderr);
+      return seen;
+    }
+    /** With the password among its parameters, as some providers print it. */
+    const asParameter = (url: string) => {
+      const changed = new URL(url);
+      changed.searchParams.set('password', decodeURIComponent(changed.password));
+      changed.password = '';
+      return changed.href;
+    };
 
-    assert.match(seen, /klar_backup_a@/);
-    assert.doesNotMatch(seen, /test-only-password/);
+    it('of pg_dump', async () => {
+      const plain = site.env.DATABASE_DIRECT_URL ?? '';
+      for (const url of [plain, asParameter(plain)]) {
+        const seen = await shown('pg_dump', site.start(['backup'], { DATABASE_DIRECT_URL: url }));
+        assert.match(seen, /klar_backup_a@/);
+        assert.doesNotMatch(seen, /test-only-password|password=/);
+      }
+    });
+
+    it('of pg_restore', async () => {
+      const url = asParameter(site.server.superuserUrl);
+      const words = ['restore-verify', '--allow-production-server'];
+      const seen = await shown('pg_restore', site.start(words, { RESTORE_VERIFY_DATABASE_URL: url }));
+      assert.match(seen, /klar_verify_/);
+      assert.doesNotMatch(seen, /password=/);
+    });
   });
 });
 

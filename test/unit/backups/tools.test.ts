@@ -5,6 +5,7 @@ import path from 'node:path';
 import { chooseTools, findPgTools, runTool, ToolFailure } from '#domain/operations/backups/index.ts';
 import { lackOf, tablesInList } from '../../../services/domain/operations/backups/archive-list.ts';
 import { dumpError } from '../../../services/domain/operations/backups/dump.ts';
+import { connectionOf } from '../../../services/domain/operations/backups/pg-tools.ts';
 import { makeWorkDir } from '../../../services/domain/operations/backups/work-dir.ts';
 
 describe('pg_dump and pg_restore', () => {
@@ -54,6 +55,28 @@ describe('pg_dump and pg_restore', () => {
         error.detail.includes('--build-arg PG_CLIENT=18'),
     );
     assert.throws(() => chooseTools([], { version: '18.4', major: 18 }), { code: 'backup_tools_missing' });
+  });
+});
+
+describe('the connection of a program', () => {
+  const place = 'db+1.internal:5432/klar+1';
+  it('has the password in its environment, wherever the URL has it', () => {
+    for (const [url, password] of [
+      [`postgres://klar:p%40s%2Bs@${place}`, 'p@s+s'],
+      [`postgres://klar@${place}?password=p%40s%2Bs`, 'p@s+s'],
+      [`postgres://klar:first@${place}?password=second&password=third&sslpassword=fourth`, 'third'],
+      [`postgres://klar:first@${place}?password=`, 'first'],
+    ] as const) {
+      assert.deepEqual(connectionOf(url), { url: `postgres://klar@${place}`, env: { PGPASSWORD: password } });
+    }
+    assert.deepEqual(connectionOf('postgres:///klar?host=/run/pg&user=klar&password=secret'), {
+      url: 'postgres:///klar?host=%2Frun%2Fpg&user=klar',
+      env: { PGPASSWORD: 'secret' },
+    });
+  });
+  it('without a password has none, and keeps a space of its parameters one for libpq', () => {
+    const url = `postgres://klar@${place}?options=-c%20statement_timeout%3D0`;
+    assert.deepEqual(connectionOf(url), { url, env: {} });
   });
 });
 

@@ -1,12 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Db, isConnectionLoss, sqlState } from '#platform/db/index.ts';
-import { clientEnvironment } from '#platform/db/setup.ts';
 import { fail } from '#platform/errors/index.ts';
 import { holdMigrations, letMigrationsGo, openSnapshot, type Snapshot } from '../store/backups.ts';
 import { lackOf, tablesInList } from './archive-list.ts';
 import { workError } from './fetch.ts';
-import { type PgTools, runTool, ToolFailure } from './pg-tools.ts';
+import { connectionOf, type PgTools, runTool, ToolFailure } from './pg-tools.ts';
 import { type Figures, readFigures } from './proof-figures.ts';
 
 export interface DumpInput {
@@ -89,7 +88,7 @@ async function waitForMigrations(db: Db, signal: AbortSignal): Promise<void> {
 }
 
 async function runDump(input: DumpInput, snapshot: string, signal: AbortSignal, onLocked: () => void): Promise<void> {
-  const { url, env } = clientEnvironment(input.url);
+  const { url, env } = connectionOf(input.url);
   const options = ['--format=directory', `--jobs=${input.jobs}`, `--file=${input.dir}`, `--snapshot=${snapshot}`];
   // The parts are made durable in the store. Verbose also for an orphan: it ends when nobody reads what it says.
   const manner = [`--lock-wait-timeout=${LOCK_WAIT_MS}`, '--no-sync', '--no-password', '--verbose'];

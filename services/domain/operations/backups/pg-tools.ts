@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { access, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { type ClientEnvironment, clientEnvironment } from '#platform/db/setup.ts';
 import { fail } from '#platform/errors/index.ts';
 
 /** A folder with pg_dump and pg_restore of one version. */
@@ -59,6 +60,23 @@ export function chooseTools(tools: readonly PgTools[], server: { version: string
     );
   }
   return chosen;
+}
+
+/** Secrets that may stand among the parameters of a URL; the driver has no use for the second, libpq no variable. */
+const SECRET_PARAMETERS = ['password', 'sslpassword'];
+
+/**
+ * How a program connects: the URL for `--dbname`, which every process of the machine can read, and the password for its
+ * environment. One among the parameters wins over one before the `@`, as for the driver.
+ */
+export function connectionOf(given: string): ClientEnvironment {
+  const bare = new URL(given);
+  const password = bare.searchParams.getAll('password').at(-1);
+  for (const name of SECRET_PARAMETERS) bare.searchParams.delete(name);
+  const { url, env } = clientEnvironment(bare.href);
+  // URLSearchParams writes a space as `+`, which libpq leaves a plus.
+  const readable = url.replace(/\?.*/, (query) => query.replaceAll('+', '%20'));
+  return { url: readable, env: password ? { ...env, PGPASSWORD: password } : env };
 }
 
 export interface ToolRun {

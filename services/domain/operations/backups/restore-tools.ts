@@ -1,9 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { environment } from '#platform/config/index.ts';
-import { clientEnvironment } from '#platform/db/setup.ts';
 import { lackOf, tablesInList } from './archive-list.ts';
 import type { Manifest } from './manifest.ts';
-import { findPgTools, type PgTools, runTool, ToolFailure } from './pg-tools.ts';
+import { connectionOf, findPgTools, type PgTools, runTool, ToolFailure } from './pg-tools.ts';
 import { RestoreFailure } from './restore-failures.ts';
 
 /** `15.6 (Debian ...)` and `18beta1` alike. */
@@ -53,7 +52,7 @@ export async function loadDump(
   tools: PgTools,
   input: { dir: string; url: string; jobs: number; signal: AbortSignal },
 ): Promise<void> {
-  const { url, env } = clientEnvironment(input.url);
+  const { url, env } = connectionOf(input.url);
   const args = [
     `--dbname=${url}`,
     '--format=directory',
