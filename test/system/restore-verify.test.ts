@@ -198,8 +198,21 @@ describe('klar restore-verify', () => {
     assert.equal(allowed.end, 0, allowed.stderr);
   });
 
-  it('drops what a killed run left, and nothing that is at work', async () => {
-    const env = { RESTORE_VERIFY_DATABASE_URL: other.superuserUrl };
+  it('says what it lacks when it is not let in where runs see each other', async () => {
+    await once(other.superuserUrl, `create role outsider login createdb bypassrls password 'pw'`);
+    await once(other.superuserUrl, 'create database let_in');
+    await once(other.superuserUrl, 'revoke connect on database postgres from public');
+    const url = new URL(withDatabase(other.superuserUrl, 'let_in'));
+    [url.username, url.password] = ['outsider', 'pw'];
+    const { end, stderr } = await site.klar(['restore-verify'], { RESTORE_VERIFY_DATABASE_URL: url.href });
+    await once(other.superuserUrl, 'grant connect on database postgres to public');
+    assert.equal(end, RESTORE_FAILURES.restore_target_unfit.exit, stderr);
+    assert.match(stderr, /grant connect on database postgres to it/);
+  });
+
+  it('drops what a killed run left, and nothing that is at work, whatever databases the URLs of the two name', async () => {
+    await once(other.superuserUrl, 'create database maintenance');
+    const env = { RESTORE_VERIFY_DATABASE_URL: withDatabase(other.superuserUrl, 'maintenance') };
     const { child, ended } = site.start(['restore-verify'], env);
     await until(atWork, { timeoutMs: 30_000, what: 'a database of a run' });
     // It stands still as it would on a slow server, and its session with it.

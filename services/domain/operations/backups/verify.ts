@@ -1,5 +1,5 @@
-import { createDb, type Db } from '#platform/db/index.ts';
-import { ensureRoles, openServer, type ServerSession } from '#platform/db/setup.ts';
+import { createDb, type Db, sqlState } from '#platform/db/index.ts';
+import { ensureRoles, onDatabase, openServer, type ServerSession } from '#platform/db/setup.ts';
 import { newId } from '#platform/ids/index.ts';
 import type { ProofRow } from '../store/proofs.ts';
 import type { BackupStore } from './backup-store.ts';
@@ -14,11 +14,16 @@ import { loadDump, restoreTools } from './restore-tools.ts';
 /** Databases of this prefix are ours to drop, and nobody else's to make. */
 export const VERIFY_PREFIX = 'klar_verify_';
 
+/** Every server has it, unless somebody dropped it. */
+const MEETING_PLACE = 'postgres';
+/** Not there, no right to connect, or pg_hba.conf has no line for it. */
+const SHUT_OUT = new Set(['3D000', '42501', '28000']);
+
 export interface VerifyInput {
   store: BackupStore;
   /** An id; absent or `newest`: the newest that is committed. */
   backup?: string | undefined;
-  /** A maintenance database of the server to restore on, direct, with a login that may do what judgeServer asks. */
+  /** The server to restore on, direct, with a login that may do what judgeServer asks; which database does not matter. */
   url: string;
   /** Production's system identifier, when it is known. */
   production: { identifier: string | undefined; allowed: boolean };
@@ -101,8 +106,12 @@ async function onServer<T>(
   manifest: Manifest,
   fn: (server: ServerSession, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const server = await openServer(input.url, 'klar restore-verify').catch((error: Error) => {
-    throw new RestoreFailure('restore_target_unreachable', `RESTORE_VERIFY_DATABASE_URL: ${error.message}.`, error);
+  // Claims are advisory locks, and those belong to a database: whatever the URL names, all runs meet in the same one.
+  const server = await openServer(onDatabase(input.url, MEETING_PLACE), 'klar restore-verify').catch((error: Error) => {
+    const detail = `RESTORE_VERIFY_DATABASE_URL: ${error.message}.`;
+    if (!SHUT_OUT.has(sqlState(error) ?? '')) throw new RestoreFailure('restore_target_unreachable', detail, error);
+    const mend = `Its login must be let into the database ${MEETING_PLACE}, where runs see each other: grant connect on database ${MEETING_PLACE} to it, and let pg_hba.conf allow that.`;
+    throw new RestoreFailure('restore_target_unfit', `${detail} ${mend}`, error);
   });
   try {
     const [unfit] = judgeServer(server.facts, {
