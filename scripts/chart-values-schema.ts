@@ -42,6 +42,7 @@ const destination = object({ to: peers, ports: list(integer(1, 65_535)) });
 const server: Record<string, Schema> = {
   replicas: integer(1),
   resources,
+  minReadySeconds: integer(0, 300),
   terminationGracePeriodSeconds: integer(1),
   startupSeconds: integer(10),
   podAnnotations: labels,

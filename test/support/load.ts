@@ -42,6 +42,8 @@ export type LoadReport = {
 
 /** No answer within this time is a failure. */
 const PATIENCE_MS = 10_000;
+/** Far more than are ever needed at once: a request that waited for one of the load's own would be blamed on the server. */
+const MOST_SOCKETS = 500;
 /** What a client waits before it repeats: less than the Retry-After of 1 s, so that the first good moment is seen. */
 const REPEAT_MS = 500;
 
@@ -61,7 +63,7 @@ function refusal(response: IncomingMessage, body: string): boolean {
  */
 export function startLoad(target: number | LoadTarget, perSecond: number, next: (n: number) => LoadRequest) {
   const { port, host = '127.0.0.1', name } = typeof target === 'number' ? { port: target } : target;
-  const agent = new Agent({ keepAlive: true, maxSockets: 192 });
+  const agent = new Agent({ keepAlive: true, maxSockets: MOST_SOCKETS });
   const report: LoadReport = {
     sent: 0,
     statuses: {},

@@ -21,6 +21,7 @@ spec:
   {{- end }}
   revisionHistoryLimit: 5
   progressDeadlineSeconds: 600
+  minReadySeconds: {{ .values.minReadySeconds }}
   selector:
     matchLabels:
       {{- include "klar.selectorLabels" . | nindent 6 }}

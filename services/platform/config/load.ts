@@ -122,6 +122,9 @@ export function inspectSettings(processName: ProcessName, env: Environment = pro
   const { renamed, warnings } = strangers(env);
   problems.push(...renamed);
   const secrets = loaded.map(({ control }) => control.secret);
+  // The log asks for them at every line.
+  const passwords = new Map<string, string[]>();
+  const passwordOf = (value: string) => passwords.get(value) ?? passwords.set(value, password(value)).get(value) ?? [];
   const meta: Settings['meta'] = {
     process: processName,
     strict: isStrict(profile),
@@ -129,7 +132,7 @@ export function inspectSettings(processName: ProcessName, env: Environment = pro
     table,
     secrets,
     secretValues: () =>
-      secrets.flatMap((secret) => secret.accepted().flatMap(({ value }) => [value, ...password(value)])),
+      secrets.flatMap((secret) => secret.accepted().flatMap(({ value }) => [value, ...passwordOf(value)])),
     watch: (report = () => {}) =>
       watchSecrets(
         loaded.flatMap(({ control, source }) => (source ? [{ control, source }] : [])),

@@ -4,6 +4,9 @@ const MAX_ENTRIES = 200;
 const MAX_STRING = 8192;
 /** A known value shorter than this would blank out ordinary words; the settings refuse such secrets in production. */
 const MIN_KNOWN = 8;
+/** The shortest text that a pattern finds something in: a@b.c */
+const SHORTEST = 5;
+const MAX_NAMES = 500;
 
 /** A field whose name holds one of these words is blanked whatever it holds. */
 const SECRET_WORDS = new Set(
@@ -86,18 +89,32 @@ function forms(value: string): string[] {
 export function createRedactor(known: () => Iterable<string> = () => []): (value: unknown) => unknown {
   let cachedFor = '';
   let cached: string[] = [];
+  /** What becomes of a field by its name: names are few and come back with every line. */
+  let names = new Map<string, { secret: boolean; shown: string }>();
   function knownForms(): string[] {
     const values = [...known()];
     const fingerprint = values.join('\u0000');
     if (fingerprint !== cachedFor) {
       cachedFor = fingerprint;
+      names = new Map();
       // Longest first: else a secret that contains another leaves its rest behind.
       cached = [...new Set(values.flatMap(forms))].sort((a, b) => b.length - a.length);
     }
     return cached;
   }
 
+  function named(key: string, secrets: string[]): { secret: boolean; shown: string } {
+    const seen = names.get(key);
+    if (seen !== undefined) return seen;
+    const name = { secret: isSecretKey(key), shown: text(key, secrets) };
+    // Names may come from outside: a stranger's must not stay for ever.
+    if (names.size >= MAX_NAMES) names.clear();
+    names.set(key, name);
+    return name;
+  }
+
   function text(input: string, secrets: string[]): string {
+    if (input.length < SHORTEST) return input;
     let out = input;
     for (const secret of secrets) if (out.includes(secret)) out = out.replaceAll(secret, MASK);
     // Cut after the known values are gone: a cut through the middle of one would leave its head.
@@ -125,8 +142,9 @@ export function createRedactor(known: () => Iterable<string> = () => []): (value
     const fields = value instanceof Error ? errorFields(value) : (value as Record<string, unknown>);
     const out: [string, unknown][] = [];
     for (const [key, item] of Object.entries(fields).slice(0, MAX_ENTRIES)) {
-      const safe = isSecretKey(key) && item !== undefined ? MASK : walk(item, secrets, depth + 1, path);
-      if (safe !== undefined) out.push([text(key, secrets), safe]);
+      const { secret, shown } = named(key, secrets);
+      const safe = secret && item !== undefined ? MASK : walk(item, secrets, depth + 1, path);
+      if (safe !== undefined) out.push([shown, safe]);
     }
     return Object.fromEntries(out);
   }

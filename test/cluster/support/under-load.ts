@@ -36,6 +36,7 @@ export async function underLoad(
   const traffic = await clusterTraffic(seconds, rates);
   const { spans, during } = journal(traffic);
   try {
+    await during('at rest', () => calm(traffic));
     await body(during, traffic);
   } catch (error) {
     // A load that goes on would be the next test's fault.
@@ -45,6 +46,23 @@ export async function underLoad(
   const outcome = await traffic.stop();
   print(outcome, spans);
   return { outcome, spans };
+}
+
+/** How long a load at rest may take to run smoothly: processes that have just started are slow at first. */
+const CALM_WITHIN_MS = 90_000;
+const CALM_MS = 5_000;
+const CALM_P99_MS = 500;
+
+/** Waits until the load has run smoothly for a while: what a fault does is told from what was slow before it. */
+async function calm(traffic: Traffic): Promise<void> {
+  const from = traffic.api.now();
+  while (traffic.api.now() - from < CALM_WITHIN_MS) {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const now = traffic.api.now();
+    if (now - from < CALM_MS) continue;
+    const { p99, good, count } = summarize(traffic.api.report.samples, now - CALM_MS, now);
+    if (good === count && p99 < CALM_P99_MS) return;
+  }
 }
 
 const both = (outcome: Outcome) => [...outcome.api.samples, ...outcome.webhooks.samples];

@@ -32,15 +32,14 @@ const noRateLimits = Object.fromEntries(
 /** The demo, with two replicas of what serves, and requests that leave room on a machine of two cores. */
 export function testValues(): Values {
   const { image, postgresImage, ingressNamespace } = clusterSettings();
-  const small = { requests: { cpu: '50m', memory: '128Mi' } };
   return {
     mode: 'demo',
     image: imageValues(image),
-    config: noRateLimits,
-    api: { replicas: 2, resources: small },
-    webhookIngest: { replicas: 2, resources: small },
-    worker: { replicas: 2, resources: small },
-    postgresql: { enabled: true, image: postgresImage },
+    config: { ...noRateLimits, ...JSON.parse(process.env.XCONFIG ?? '{}') },
+    api: { replicas: 2 },
+    webhookIngest: { replicas: 2 },
+    worker: { replicas: 2 },
+    postgresql: { enabled: true, image: postgresImage, resources: { requests: { cpu: '500m' } } },
     // The provider must not forget its sessions when its pod moves or gets another image.
     sandbox: { enabled: true, host: HOSTS.sandbox, storage: '256Mi' },
     ingress: { enabled: true, hosts: [HOSTS.api] },
