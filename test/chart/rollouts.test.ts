@@ -32,6 +32,14 @@ describe('an upgrade of the chart', () => {
   const template = (objects: KubeObject[], [kind, name]: (typeof BESIDE)[number]) =>
     named(objects, kind, name).spec.template;
 
+  it('lets each new pod warm up before the next old one goes, and never takes one away first', () => {
+    for (const name of ['klar-api', 'klar-webhook-ingest', 'klar-worker']) {
+      const { minReadySeconds, strategy } = named(before, 'Deployment', name).spec;
+      assert.ok(minReadySeconds >= 5, name);
+      assert.deepEqual(strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 }, name);
+    }
+  });
+
   it('restarts nothing that stands beside Klar, whatever its versions are', () => {
     const after = nextRelease(VALUES);
     assert.match(JSON.stringify(named(after, 'Deployment', 'klar-api')), /99\.0\.0/);

@@ -7,6 +7,7 @@ const MIN_KNOWN = 8;
 /** The shortest text that a pattern finds something in: a@b.c */
 const SHORTEST = 5;
 const MAX_NAMES = 500;
+const MAX_NAME = 100;
 
 /** A field whose name holds one of these words is blanked whatever it holds. */
 const SECRET_WORDS = new Set(
@@ -107,9 +108,9 @@ export function createRedactor(known: () => Iterable<string> = () => []): (value
     const seen = names.get(key);
     if (seen !== undefined) return seen;
     const name = { secret: isSecretKey(key), shown: text(key, secrets) };
-    // Names may come from outside: a stranger's must not stay for ever.
+    // Names may come from outside: a stranger's must neither stay for ever nor be of any length.
     if (names.size >= MAX_NAMES) names.clear();
-    names.set(key, name);
+    if (key.length <= MAX_NAME) names.set(key, name);
     return name;
   }
 
