@@ -1003,6 +1003,7 @@ create table ops.task_runs (
   runner text,
   detail jsonb not null default '{}'::jsonb,
   error text,
+  schedule text,
   constraint task_runs_pkey PRIMARY KEY (id),
   constraint task_runs_attempt_check CHECK ((attempt >= 0)),
   constraint task_runs_check CHECK (((status = 'running'::text) = (finished_at IS NULL))),

@@ -13,6 +13,8 @@ export type ClaimInput = {
   task: string;
   tick: Date | null;
   byHand?: boolean;
+  /** Of its row; null when it settles nothing. */
+  settles: string | null;
   runner: string;
   timing: { leaseMs: number; pollMs: number };
   /** By performance.now(). */
@@ -74,7 +76,7 @@ export async function claimRun(input: ClaimInput): Promise<Claim> {
 type Tx = Parameters<typeof store.lock>[0];
 
 async function look(tx: Tx, input: ClaimInput, waitedFor: HeldRun | undefined, mayTakeOver: boolean) {
-  const { task, tick, runner } = input;
+  const { task, tick, runner, settles: schedule } = input;
   const byHand = input.byHand ?? tick === null;
   const { leaseMs } = input.timing;
   const row = tick === null ? undefined : await store.lock(tx, task, tick);
@@ -82,7 +84,7 @@ async function look(tx: Tx, input: ClaimInput, waitedFor: HeldRun | undefined, m
   const decision = decideClaim(row);
   let run: TaskRun | undefined = mine ? row : undefined;
   if (!mine && decision === 'insert')
-    run = await store.insert(tx, { id: tx.newId('run'), task, tick, byHand, runner, leaseMs });
+    run = await store.insert(tx, { id: tx.newId('run'), task, tick, byHand, runner, leaseMs, schedule });
   // The end of a run that we waited for is our answer, unless it just stopped living.
   const ended = waitedFor !== undefined && row?.status !== 'running';
   const takeable = row?.status !== 'running' || mayTakeOver;
@@ -90,7 +92,7 @@ async function look(tx: Tx, input: ClaimInput, waitedFor: HeldRun | undefined, m
     const detail = {
       retry_of: { status: row.status === 'running' ? 'lease ended' : row.status, error: row.error, runner: row.runner },
     };
-    run = await store.retake(tx, { id: row.id, runner, byHand, leaseMs, detail });
+    run = await store.retake(tx, { id: row.id, runner, byHand, leaseMs, detail, schedule });
   }
   if (run !== undefined) await store.abandon(tx, task, run.id, leaseMs);
   return { row, run };

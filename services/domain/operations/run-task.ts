@@ -88,20 +88,23 @@ export async function runTask(input: RunTaskInput, work: TaskWork): Promise<Task
     );
   }
   let missed: Date[] = [];
+  let settles: string | null = null;
   const caughtUp: Date[] = [];
   if (tick !== null && input.schedule !== undefined && input.byHand !== true) {
     const before = await settleMissed({ ...input, tick, schedule: input.schedule });
-    missed = before.missed;
+    ({ missed, settles } = before);
     for (const at of before.due) {
       // A failure here ends the command: later periods of money must not be done before earlier ones.
-      await runOne({ ...input, tick: at }, work);
+      await runOne({ ...input, tick: at, settles }, work);
       caughtUp.push(at);
     }
   }
-  return { ...(await runOne(input, work)), missed, caughtUp };
+  return { ...(await runOne({ ...input, settles }, work)), missed, caughtUp };
 }
 
-async function runOne(input: RunTaskInput, work: TaskWork): Promise<Pick<TaskEnd, 'outcome' | 'run'>> {
+type OneRun = RunTaskInput & { settles: string | null };
+
+async function runOne(input: OneRun, work: TaskWork): Promise<Pick<TaskEnd, 'outcome' | 'run'>> {
   const { db, log, task, tick } = input;
   const timing: TaskTiming = { ...TIMING, ...input.timing };
   const deadlineMs = timing.deadlineMs ?? taskOf(task).deadlineS * 1_000;

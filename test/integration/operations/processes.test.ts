@@ -126,8 +126,9 @@ describe('a task as a process of a CronJob', function () {
   it('records the ticks that were missed before it, of a schedule and its zone', async () => {
     const at = (minutes: number) => new Date(tick.getTime() - minutes * MINUTE_MS);
     await rig.database.asSuperuser(
-      `insert into ops.task_runs (id, task, scheduled_for, status, by_hand, started_at, finished_at)
-       values ('run_first', 'cleanup', $1, 'succeeded', false, $1, $1), ('run_third', 'cleanup', $2, 'failed', false, $2, $2)`,
+      `insert into ops.task_runs (id, task, scheduled_for, status, by_hand, started_at, finished_at, schedule)
+       values ('run_first', 'cleanup', $1, 'succeeded', false, $1, $1, '* * * * * Europe/Stockholm'),
+              ('run_third', 'cleanup', $2, 'failed', true, $2, $2, null)`,
       [at(4), at(2)],
     );
     const pod = rig.start([], {

@@ -37,6 +37,7 @@ export interface TaskRig {
       db?: Db;
       task?: TaskName;
       tick?: Date | null;
+      byHand?: boolean;
       signal?: AbortSignal;
       cron?: string;
       timing?: Partial<TaskTiming>;
@@ -72,6 +73,7 @@ export async function taskRig(): Promise<TaskRig> {
           signal: options.signal ?? new AbortController().signal,
           schedule: options.cron === undefined ? undefined : { cron: options.cron, timeZone: 'Etc/UTC' },
           timing: { ...FAST, ...options.timing },
+          ...(options.byHand === undefined ? {} : { byHand: options.byHand }),
           ...(options.redact === undefined ? {} : { redact: options.redact }),
           ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
         },

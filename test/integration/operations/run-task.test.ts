@@ -353,24 +353,4 @@ describe('a task run', function () {
     );
     assert.deepEqual(await rig.rows(), []);
   });
-
-  it('catches up what money tasks missed: oldest first, failed ticks too, and no later one before an earlier one', async () => {
-    const tick = (minute: number) => new Date(Date.parse('2026-05-01T10:00Z') + minute * 60_000);
-    const done: string[] = [];
-    const options = { task: 'invoices' as const, cron: '*/10 * * * *' };
-    const bill = async ({ tick: at }: { tick: Date | null }) => {
-      done.push(at?.toISOString().slice(11, 16) ?? '');
-      return {};
-    };
-    await rig.run(bill, { ...options, tick: tick(0) });
-    await assert.rejects(rig.run(() => Promise.reject(new Error('no')), { ...options, tick: tick(10) }));
-    // 10:20 never began. At 10:30 the oldest one fails again: nothing later is done.
-    await assert.rejects(rig.run(() => Promise.reject(new Error('still no')), { ...options, tick: tick(30) }));
-    assert.deepEqual(done, ['10:00']);
-    assert.equal((await rig.rows()).length, 2);
-    const end = await rig.run(bill, { ...options, tick: tick(40) });
-    assert.deepEqual(done, ['10:00', '10:10', '10:20', '10:30', '10:40']);
-    assert.deepEqual(end.caughtUp, [tick(10), tick(20), tick(30)]);
-    assert.ok((await rig.rows()).every(({ status }) => status === 'succeeded'));
-  });
 });

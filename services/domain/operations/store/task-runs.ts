@@ -36,8 +36,8 @@ const lockTick = statement<HeldRun>(
 );
 const insertRun = statement<TaskRun>(
   'operations.insert_task_run',
-  `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, runner, lease_until)
-   values ($1, $2, $3, 'running', $4, $5, clock_timestamp() + $6::int * interval '1 ms')
+  `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, runner, lease_until, schedule)
+   values ($1, $2, $3, 'running', $4, $5, clock_timestamp() + $6::int * interval '1 ms', $7)
    on conflict (task, scheduled_for) where scheduled_for is not null do nothing
    returning ${COLUMNS}`,
 );
@@ -45,7 +45,8 @@ const retakeRun = statement<TaskRun>(
   'operations.retake_task_run',
   `update ops.task_runs as r
       set status = 'running', by_hand = $2, runner = $3, lease_until = clock_timestamp() + $4::int * interval '1 ms',
-          attempt = r.attempt + 1, started_at = clock_timestamp(), finished_at = null, error = null, detail = $5
+          attempt = r.attempt + 1, started_at = clock_timestamp(), finished_at = null, error = null, detail = $5,
+          schedule = coalesce($6, r.schedule)
     where r.id = $1
    returning ${COLUMNS}`,
 );
@@ -77,19 +78,25 @@ const finishRun = statement<TaskRun>(
     where r.id = $1 and r.runner = $2 and r.status = 'running'
    returning ${COLUMNS}`,
 );
-const ticksOf = statement<{ scheduled_for: Date; status: TaskStatus }>(
+const ticksOf = statement<{ scheduled_for: Date; status: TaskStatus; schedule: string | null }>(
   'operations.task_ticks',
-  `select r.scheduled_for, r.status from ops.task_runs r
-    where r.task = $1 and r.scheduled_for >= $2 and r.scheduled_for < $3 order by r.scheduled_for`,
+  `select r.scheduled_for, r.status, r.schedule from ops.task_runs r
+    where r.task = $1 and r.scheduled_for > $2 and r.scheduled_for < $3 order by r.scheduled_for`,
 );
-const firstTick = statement<{ first: Date | null }>(
-  'operations.first_task_tick',
-  'select min(r.scheduled_for) as first from ops.task_runs r where r.task = $1',
+const newestSettled = statement<{ scheduled_for: Date; schedule: string }>(
+  'operations.newest_settled_tick',
+  `select r.scheduled_for, r.schedule from ops.task_runs r
+    where r.task = $1 and r.scheduled_for < $2 and r.schedule is not null order by r.scheduled_for desc limit 1`,
+);
+const caughtUpTo = statement<{ done: Date | null; first: Date | null }>(
+  'operations.caught_up_to',
+  `select max(r.scheduled_for) filter (where r.status = 'succeeded') as done, min(r.scheduled_for) as first
+     from ops.task_runs r where r.task = $1 and r.scheduled_for < $2 and r.schedule is not null`,
 );
 const insertMissed = statement<{ scheduled_for: Date }>(
   'operations.insert_missed_ticks',
-  `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, attempt, started_at, finished_at)
-   select m.id, $1, m.tick, 'missed', false, 0, now(), now()
+  `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, attempt, started_at, finished_at, schedule)
+   select m.id, $1, m.tick, 'missed', false, 0, now(), now(), $4
      from unnest($2::text[], $3::timestamptz[]) as m(id, tick)
    on conflict (task, scheduled_for) where scheduled_for is not null do nothing
    returning r.scheduled_for`,
@@ -106,14 +113,13 @@ const listRuns = statement<TaskRun>(
 export type RunId = { id: string; runner: string };
 
 export const lock = (tx: Tx, task: string, tick: Date) => tx.maybe(lockTick, [task, tick]);
+/** Who holds a run, and by which schedule it came. */
+type Begun = RunId & { byHand: boolean; leaseMs: number; schedule: string | null };
 /** Undefined when another process inserted the tick first. */
-export const insert = (
-  tx: Tx,
-  run: RunId & { task: string; tick: Date | null; byHand: boolean; leaseMs: number },
-): Promise<TaskRun | undefined> =>
-  tx.maybe(insertRun, [run.id, run.task, run.tick, run.byHand, run.runner, run.leaseMs]);
-export const retake = (tx: Tx, run: RunId & { byHand: boolean; leaseMs: number; detail: object }): Promise<TaskRun> =>
-  tx.one(retakeRun, [run.id, run.byHand, run.runner, run.leaseMs, run.detail]);
+export const insert = (tx: Tx, run: Begun & { task: string; tick: Date | null }): Promise<TaskRun | undefined> =>
+  tx.maybe(insertRun, [run.id, run.task, run.tick, run.byHand, run.runner, run.leaseMs, run.schedule]);
+export const retake = (tx: Tx, run: Begun & { detail: object }): Promise<TaskRun> =>
+  tx.one(retakeRun, [run.id, run.byHand, run.runner, run.leaseMs, run.detail, run.schedule]);
 /** Ends rows of other runs of this task whose process died and that nobody took over. */
 export const abandon = async (tx: Tx, task: string, except: string, graceMs: number): Promise<string[]> =>
   (await tx.rows(abandonRuns, [task, except, graceMs])).map(({ id }) => id);
@@ -128,12 +134,16 @@ export const finish = (
   run: RunId,
   end: { status: 'succeeded' | 'failed'; detail: object; error: string | null },
 ): Promise<TaskRun | undefined> => tx.maybe(finishRun, [run.id, run.runner, end.status, end.detail, end.error]);
-export const ticks = (tx: Tx, task: string, range: { from: Date; before: Date }) =>
-  tx.rows(ticksOf, [task, range.from, range.before]);
-export const first = async (tx: Tx, task: string): Promise<Date | null> => (await tx.one(firstTick, [task])).first;
+/** Between both, neither included. */
+export const ticks = (tx: Tx, task: string, range: { after: Date; before: Date }) =>
+  tx.rows(ticksOf, [task, range.after, range.before]);
+/** The newest tick that a run by a schedule, before this one, has settled everything before. */
+export const settled = (tx: Tx, task: string, before: Date) => tx.maybe(newestSettled, [task, before]);
+/** The newest success by a schedule, and the first run by one. */
+export const caughtUp = (tx: Tx, task: string, before: Date) => tx.one(caughtUpTo, [task, before]);
 /** The ticks that had no row. */
-export const missed = async (tx: Tx, task: string, at: readonly Date[]): Promise<Date[]> =>
-  (await tx.rows(insertMissed, [task, at.map(() => tx.newId('run')), at])).map((row) => row.scheduled_for);
+export const missed = async (tx: Tx, task: string, at: readonly Date[], schedule: string): Promise<Date[]> =>
+  (await tx.rows(insertMissed, [task, at.map(() => tx.newId('run')), at, schedule])).map((row) => row.scheduled_for);
 
 export type TaskRunFilter = {
   tasks?: readonly string[] | undefined;
