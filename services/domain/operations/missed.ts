@@ -5,7 +5,7 @@ import * as store from './store/task-runs.ts';
 import { type TaskName, taskOf } from './tasks.ts';
 import { readSchedule, type Schedule, ticksBetween } from './ticks.ts';
 
-/** How far a look back goes: two months hold one tick of every schedule here, a hundred ticks are a week of hours. */
+/** How much is recorded as missed: two months hold one tick of every schedule here, a hundred ticks are days of hours. */
 const LOOK_BACK_MS = 62 * 24 * 60 * 60_000;
 const MOST_TICKS = 100;
 
@@ -60,16 +60,16 @@ async function recordMissed(tx: Tx, task: TaskName, tick: Date, schedule: Schedu
 }
 
 /**
- * Since the last success, before which everything was done: ticks of this schedule, and runs by another one that came
- * to no end. After a change that may be a run too many, which finds nothing to do, and not one too few.
+ * Since the last success, before which everything was done, however long ago that is. What a run has no time for is due
+ * at the next one. Ticks of this schedule, and runs by another one that came to no end: after a change that may be a run
+ * too many, which finds nothing to do, and not one too few.
  */
 async function dueTicks(tx: Tx, task: TaskName, tick: Date, schedule: Schedule): Promise<Date[]> {
   const { done, first } = await store.caughtUp(tx, task, tick);
   if (first === null) return [];
-  const from = Math.max(done?.getTime() ?? first.getTime() - 1, tick.getTime() - LOOK_BACK_MS);
-  const range = { after: new Date(from), before: tick };
+  const range = { after: done ?? new Date(first.getTime() - 1), before: tick };
   const rows = await store.ticks(tx, task, range);
-  const due = new Set(ticksBetween(schedule, range, MOST_TICKS).map(Number));
+  const due = new Set(ticksBetween(schedule, range, Number.POSITIVE_INFINITY).map(Number));
   for (const row of rows) if (row.schedule !== null) due.add(Number(row.scheduled_for));
   for (const row of rows) if (row.status === 'succeeded') due.delete(Number(row.scheduled_for));
   return [...due].sort((a, b) => a - b).map((at) => new Date(at));

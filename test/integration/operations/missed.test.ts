@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { TaskWork } from '#domain/operations/index.ts';
 import { type TaskRig, taskRig } from './rig.ts';
 
 const START = Date.parse('2026-05-01T10:00Z');
@@ -67,6 +68,31 @@ describe('ticks at which a task did not run', function () {
       assert.deepEqual(done, ['10:00', '10:10', '10:20', '10:30', '10:40']);
       assert.deepEqual(end.caughtUp, [tick(10), tick(20), tick(30)]);
       assert.ok((await rig.rows()).every(({ status }) => status === 'succeeded'));
+    });
+
+    it('are done however many they are and however long ago; what ends a turn is gone on with by the next', async () => {
+      const { bill, done } = billing();
+      const options = { task: 'usage-report' as const, cron: '* * * * *' };
+      await rig.run(bill, { ...options, tick: tick(0) });
+      const stop = new AbortController();
+      const halfWay: TaskWork = async (context) => {
+        if (done.length === 60) stop.abort(new Error('SIGTERM'));
+        context.signal.throwIfAborted();
+        return bill(context);
+      };
+      const turn = { ...options, tick: tick(130), signal: stop.signal };
+      await assert.rejects(rig.run(halfWay, turn), /SIGTERM/);
+      assert.equal((await rig.run(bill, { ...options, tick: tick(131) })).caughtUp.length, 71);
+      const expected = Array.from({ length: 132 }, (_, minute) => tick(minute).toISOString().slice(11, 16));
+      assert.deepEqual(done, expected);
+
+      const monthly = { task: 'invoices' as const, cron: '0 10 1 * *' };
+      await rig.run(bill, { ...monthly, tick: new Date('2025-11-01T10:00Z') });
+      const { caughtUp } = await rig.run(bill, { ...monthly, tick: tick(0) });
+      assert.deepEqual(
+        caughtUp.map((at) => at.toISOString().slice(0, 7)),
+        ['2025-12', '2026-01', '2026-02', '2026-03', '2026-04'],
+      );
     });
 
     it('are done after a change of its schedule too: since the last success, and what failed by the old one', async () => {
