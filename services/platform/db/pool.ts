@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
+import { connectSocket } from './connect-socket.ts';
 import { acquireError } from './errors.ts';
 import { typeParsers } from './type-parsers.ts';
 
@@ -47,7 +48,7 @@ export class ConnectionPool {
         readonly klarUrl: string;
         constructor(config: pg.ClientConfig) {
           const url = currentUrl();
-          super({ ...config, connectionString: url });
+          super({ ...config, connectionString: url, stream: () => connectSocket() });
           this.klarUrl = url;
         }
       } as never,

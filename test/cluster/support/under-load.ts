@@ -86,8 +86,12 @@ export function print(outcome: Outcome, spans: readonly Span[]): void {
         `p99 ${part.p99.toFixed(0)} ms, slowest ${part.max.toFixed(0)} ms, longest gap ${part.gapMs.toFixed(0)} ms`,
     );
   }
-  for (const [kind, errors] of kinds([...outcome.api.errors, ...outcome.webhooks.errors]))
+  for (const [kind, errors] of kinds([...outcome.api.errors, ...outcome.webhooks.errors])) {
     line(`failed ${errors.length} times: ${kind}, e.g. ${errors[0]}`);
+    // Sent in which seconds, as errors begin with it.
+    const seconds = [...Map.groupBy(errors, (error) => Math.floor(Number.parseFloat(error)))].sort(([a], [b]) => a - b);
+    line(`  sent at ${seconds.map(([at, some]) => `${at} s: ${some.length}`).join(', ')}`);
+  }
   for (const [code, count] of Object.entries({ ...outcome.api.refusals })) line(`answered ${code}: ${count}`);
 }
 
