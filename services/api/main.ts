@@ -38,6 +38,9 @@ export interface RunningApi {
   stop(reason?: string): Promise<void>;
 }
 
+/** Above the 6 s statement_timeout of klar_api and klar_auth, and with a second try below the 10 s that people wait. */
+const ANSWER_TIMEOUT_MS = 7_500;
+
 /** Starts the api: the public HTTP interface. */
 export async function startApi(input: ApiInput): Promise<RunningApi> {
   const { settings } = input;
@@ -126,6 +129,7 @@ function openPool(input: {
     url: () => url.current(),
     poolSize: settings.DB_POOL_SIZE,
     prepared: settings.DB_PREPARED === 'on',
+    answerTimeoutMs: ANSWER_TIMEOUT_MS,
     appName: `klar api ${input.role}`,
   });
   url.onChange(() => void db.reconnect());

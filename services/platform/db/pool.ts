@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 import { connectSocket } from './connect-socket.ts';
-import { acquireError } from './errors.ts';
+import { acquireError, isSilence } from './errors.ts';
 import { typeParsers } from './type-parsers.ts';
 
 /** A connection URL, or where to get it: asked again for every new connection, so rotated credentials are picked up. */
@@ -21,7 +21,7 @@ export interface PoolInput {
   answerTimeoutMs: number;
 }
 
-export type PoolClient = pg.PoolClient & { processID: number; secretKey: number; klarUrl?: string };
+export type PoolClient = pg.PoolClient & { processID: number; secretKey: number; klarUrl?: string; klarSince?: number };
 
 /** While the database is away it is asked this often, so that work resumes well within 2 s of its return. */
 const PROBE_INTERVAL_MS = 250;
@@ -35,6 +35,8 @@ export class ConnectionPool {
   #awaySince: number | undefined;
   #probe: NodeJS.Timeout | undefined;
   #closed = false;
+  /** When something was asked and never answered: each connection from before leads to the same dead machine. */
+  #silentSince = 0;
 
   constructor(input: PoolInput) {
     this.#input = input;
@@ -46,6 +48,7 @@ export class ConnectionPool {
       idleTimeoutMillis: 60_000,
       Client: class extends pg.Client {
         readonly klarUrl: string;
+        readonly klarSince = performance.now();
         constructor(config: pg.ClientConfig) {
           const url = currentUrl();
           super({ ...config, connectionString: url, stream: () => connectSocket() });
@@ -72,13 +75,21 @@ export class ConnectionPool {
     try {
       if (this.#url === '' || (typeof this.#input.url === 'function' && this.#pool.idleCount === 0))
         await this.#readUrl();
-      const client = (await this.#pool.connect()) as PoolClient;
+      const client = await this.#connect();
       this.answered();
       return client;
     } catch (error) {
       const mapped = acquireError(error);
       if ((mapped as { code?: string }).code === 'database_unavailable') this.#lost(error);
       throw mapped;
+    }
+  }
+
+  async #connect(): Promise<PoolClient> {
+    for (;;) {
+      const client = (await this.#pool.connect()) as PoolClient;
+      if ((client.klarSince ?? 0) >= this.#silentSince) return client;
+      client.release(true);
     }
   }
 
@@ -157,6 +168,7 @@ export class ConnectionPool {
 
   #lost(error: unknown): void {
     if (this.#closed) return;
+    if (isSilence(error)) this.#silentSince = performance.now() - this.#input.answerTimeoutMs;
     if (this.#awaySince === undefined) {
       this.#awaySince = performance.now();
       this.#input.log?.warn('database connection lost', {
@@ -177,7 +189,7 @@ export class ConnectionPool {
     let client: PoolClient | undefined;
     try {
       await this.#readUrl();
-      client = (await this.#pool.connect()) as PoolClient;
+      client = await this.#connect();
       await client.query('select 1');
       this.#probe = undefined;
       this.release(client, false);

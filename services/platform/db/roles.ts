@@ -14,10 +14,11 @@ export interface EnsureRolesInput {
 /**
  * Session settings live on the login role and not in the connection string: PgBouncer in transaction mode refuses
  * unknown startup parameters, and serving code must not depend on anything a session remembers.
- * statement_timeout stays below the client's own answer timeout (30 s), so that the server speaks first.
+ * statement_timeout stays below the client's own answer timeout (the processes say theirs), so that the server speaks first;
+ * and where a person waits, both stay below the 10 s after which people and proxies give up.
  */
 const SERVING = {
-  statement_timeout: '15s',
+  statement_timeout: '6s',
   lock_timeout: '5s',
   idle_in_transaction_session_timeout: '30s',
   search_path: 'pg_catalog',
@@ -29,7 +30,7 @@ const SETTINGS: Record<GroupRole, Record<string, string>> = {
   klar_auth: { ...SERVING, search_path: 'auth' },
   klar_ingest: { ...SERVING, statement_timeout: '5s' },
   klar_worker: WORKING,
-  klar_controller: SERVING,
+  klar_controller: { ...SERVING, statement_timeout: '15s' },
   klar_migrator: {},
   klar_backup: { default_transaction_read_only: 'on' },
   klar_restore: {},

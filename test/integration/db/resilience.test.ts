@@ -127,6 +127,41 @@ describe('a connection that breaks', () => {
     assert.equal(await stored('thawed'), true);
   });
 
+  it('and so do the others: nobody waits for a second one of them', async () => {
+    const url = throughProxy(database.url('klar_api'), proxy);
+    const wide = database.db('klar_api', { url, poolSize: 4, answerTimeoutMs: 600, acquireTimeoutMs: 500 });
+    let waiting = 0;
+    await Promise.all(
+      [1, 2, 3, 4].map(() =>
+        wide.withTx(async () => {
+          waiting += 1;
+          await until(() => waiting === 4);
+        }),
+      ),
+    );
+    proxy.frozen = true;
+    const started = performance.now();
+    await assert.rejects(
+      wide.withTx((tx) => tx.run(add, ['silent'])),
+      { kind: 'unavailable' },
+    );
+    const tookMs = performance.now() - started;
+    proxy.frozen = false;
+    // One answer that does not come, and one connection that is not made.
+    assert.ok(tookMs < 600 + 500 + 400, `${tookMs} ms`);
+    await until(
+      () =>
+        wide
+          .withTx((tx) => tx.run(add, ['heard']))
+          .then(
+            () => true,
+            () => false,
+          ),
+      { timeoutMs: 3_000 },
+    );
+    await wide.close();
+  });
+
   it('when the login changes, new connections use the new one and the old ones end', async () => {
     let login: 'a' | 'b' = 'a';
     const rotating = database.db('klar_api', { url: () => database.url('klar_api', login), poolSize: 2 });
