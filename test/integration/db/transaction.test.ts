@@ -434,7 +434,7 @@ describe('transactions', () => {
       'test.show',
       `select current_setting('statement_timeout') || ' ' || current_setting('lock_timeout') as value`,
     );
-    assert.equal((await db.withTx((tx) => tx.one(show))).value, '15s 5s');
+    assert.equal((await db.withTx((tx) => tx.one(show))).value, '6s 5s');
   });
 
   it('refuses to write in a read-only transaction', async () => {
