@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { inspectSettings, type ProcessName, SPEC } from '#platform/config/index.ts';
 import { PROVIDERS } from '../../services/webhook-ingest/providers.ts';
-import { type KubeObject, named, pods, render, SCENARIOS, selects } from './support/helm.ts';
+import { type KubeObject, named, pods, render, run, SCENARIOS, selects } from './support/helm.ts';
 
 const SERVERS = ['api', 'webhook-ingest', 'worker'] as const;
 const decode = (text = '') => Buffer.from(text, 'base64').toString();
@@ -281,6 +281,8 @@ describe('the chart', () => {
     assert.notEqual(job({ migrations: { activeDeadlineSeconds: 60 } })?.name, job({})?.name);
     const hook = named(render('production-small'), 'Job', 'klar-migrate');
     assert.equal(hook.metadata.annotations?.['helm.sh/hook'], 'pre-install,pre-upgrade');
+    // helm alone says that it failed, not why.
+    assert.equal(hook.metadata.annotations?.['helm.sh/hook-output-log-policy'], 'hook-failed');
     for (const kind of ['ServiceAccount', 'NetworkPolicy']) {
       // In a namespace that denies by default the Job would reach nothing before the release is there.
       const before = named(render('production-small'), kind, 'klar-migrate').metadata.annotations;
@@ -291,6 +293,28 @@ describe('the chart', () => {
       render('external-everything').some(({ metadata }) => /migrate/.test(metadata.name)),
       false,
     );
+  });
+
+  it('waits for the database before roles and schema, and tries wrong settings of a hook no second time', () => {
+    const spec = (scenario: string) =>
+      render(scenario).find(({ kind, metadata }) => kind === 'Job' && metadata.name.startsWith('klar-migrate'))?.spec;
+    const of = (scenario: string) =>
+      spec(scenario).template.spec.initContainers.map((each: { name: string; args: string[] }) =>
+        each.name === 'wait-for-database' ? `${each.name} ${each.args.at(-1)}` : each.name,
+      );
+    assert.deepEqual(of('production-small'), ['wait-for-database hook', 'roles']);
+    assert.deepEqual(of('demo'), ['wait-for-database job', 'roles']);
+    assert.deepEqual(spec('production-small').podFailurePolicy.rules.at(-1), {
+      action: 'FailJob',
+      onExitCodes: { operator: 'In', values: [64, 78] },
+    });
+    // A Job beside the pods may begin before its Secret is there.
+    assert.equal(spec('demo').podFailurePolicy, undefined);
+    // No Secret is mounted here.
+    const [wait] = spec('production-small').template.spec.initContainers;
+    const { status, stdout } = run(process.execPath, wait.args);
+    assert.equal(status, 78, stdout);
+    assert.match(stdout, /^missing: .*add the key DATABASE_URL_MIGRATOR to the Secret/);
   });
 
   it('gives a demo without an ingress the addresses that a port-forward has', () => {

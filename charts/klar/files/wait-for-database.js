@@ -1,4 +1,4 @@
-// Waits until PostgreSQL accepts connections; the Job's deadline ends it when that never happens.
+// Waits until PostgreSQL accepts connections and says why it does not; the Job's deadline ends it when that never happens.
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,16 +11,18 @@ const read = (name) => {
     return undefined;
   }
 };
-const answers = (host, port) =>
+const silent = 'no answer (do networkPolicies.database and the firewalls on the way let it through?)';
+/** Why nothing answers there; undefined: something does. */
+const refusal = (host, port) =>
   new Promise((resolve) => {
     const socket = connect({ host, port, timeout: 3000 });
-    const end = (ok) => {
+    const end = (why) => {
       socket.destroy();
-      resolve(ok);
+      resolve(why);
     };
-    socket.once('connect', () => end(true));
-    socket.once('timeout', () => end(false));
-    socket.once('error', () => end(false));
+    socket.once('connect', () => end());
+    socket.once('timeout', () => end(silent));
+    socket.once('error', (error) => end(error.code === 'ETIMEDOUT' ? silent : (error.code ?? error.message)));
   });
 
 let told = '';
@@ -30,13 +32,20 @@ const say = (text) => {
 };
 
 for (; ; await delay(500)) {
-  // Read again each time: the Secret may come after the pod.
+  // Read again each time: the Secret may come after the pod. A hook's is there before it, or never.
   const url = read('DATABASE_DIRECT_URL') ?? read('DATABASE_URL_MIGRATOR');
   if (url === undefined) {
-    say(`waiting for ${secrets}/DATABASE_URL_MIGRATOR/current (key DATABASE_URL_MIGRATOR of the Secret)`);
-    continue;
+    const hook = process.argv.includes('hook');
+    const file = `${secrets}/DATABASE_URL_MIGRATOR/current`;
+    say(`${hook ? 'missing:' : 'waiting for'} ${file} (add the key DATABASE_URL_MIGRATOR to the Secret)`);
+    if (!hook) continue;
+    process.exitCode = 78;
+    break;
   }
-  const { hostname, port } = new URL(url);
-  if (await answers(hostname, Number(port || 5432))) break;
-  say(`waiting for ${hostname}:${port || 5432}`);
+  // What is no URL `klar migrate` tells without its password, which the error of a parser would quote.
+  const { hostname = '', port = '' } = URL.canParse(url) ? new URL(url) : {};
+  if (hostname === '') break;
+  const why = await refusal(hostname.replace(/^\[|\]$/g, ''), Number(port || 5432));
+  if (why === undefined) break;
+  say(`waiting for ${hostname}:${port || 5432}: ${why}`);
 }

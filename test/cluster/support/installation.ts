@@ -21,7 +21,7 @@ export interface Installation {
 }
 
 /** Nothing passes in this namespace that no policy of the chart lets pass, and nothing unhardened runs in it. */
-const namespaceManifest = (name: string) =>
+export const namespaceManifest = (name: string) =>
   JSON.stringify({
     apiVersion: 'v1',
     kind: 'Namespace',
@@ -33,7 +33,7 @@ const namespaceManifest = (name: string) =>
     },
   });
 
-const defaultDeny = JSON.stringify({
+export const defaultDeny = JSON.stringify({
   apiVersion: 'networking.k8s.io/v1',
   kind: 'NetworkPolicy',
   metadata: { name: 'default-deny' },

@@ -30,6 +30,21 @@ passwordKey: password
 backoffLimit: 6
 activeDeadlineSeconds: {{ .Values.migrations.activeDeadlineSeconds }}
 ttlSecondsAfterFinished: {{ .Values.migrations.ttlSecondsAfterFinished }}
+{{- if eq (include "klar.migrationsMode" .) "hook" }}
+podFailurePolicy:
+  rules:
+    # A drain or a preemption is nobody's fault and costs no try.
+    - action: Ignore
+      onPodConditions:
+        - type: DisruptionTarget
+          status: 'True'
+    # Wrong call (64), wrong settings (78): the next try would end the same, and helm would wait for all of them. A plain Job
+    # may begin before its Secret is there, and tries again.
+    - action: FailJob
+      onExitCodes:
+        operator: In
+        values: [64, 78]
+{{- end }}
 template:
   metadata:
     labels:
@@ -42,10 +57,9 @@ template:
     enableServiceLinks: false
     securityContext:
       {{- include "klar.podSecurityContext" . | nindent 6 }}
-    {{- if or $superuser (eq (include "klar.migrationsMode" .) "job") }}
     initContainers:
-      {{- if eq (include "klar.migrationsMode" .) "job" }}
-      # The server starts together with this Job; a Job that fails meanwhile would wait longer and longer between its tries.
+      # A server that comes together with this Job, or is about to change its place, is waited for; a Job that fails meanwhile
+      # would wait longer and longer between its tries. One that is out of reach is told here, and at once.
       - name: wait-for-database
         image: {{ $image }}
         imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -54,6 +68,7 @@ template:
           - --eval
           - |
             {{- .Files.Get "files/wait-for-database.js" | nindent 12 }}
+          - {{ include "klar.migrationsMode" . }}
         env:
           {{- include "klar.commonEnv" (dict "ctx" . "process" "cli") | nindent 10 }}
         resources:
@@ -62,7 +77,6 @@ template:
           {{- include "klar.containerSecurityContext" . | nindent 10 }}
         volumeMounts:
           {{- include "klar.secretsMount" . | nindent 10 }}
-      {{- end }}
       {{- if $superuser }}
       - name: roles
         image: {{ $image }}
@@ -88,7 +102,6 @@ template:
             mountPath: /etc/klar/secrets
             readOnly: true
       {{- end }}
-    {{- end }}
     containers:
       - name: migrate
         image: {{ $image }}

@@ -257,7 +257,7 @@ yes
 {{- end -}}
 {{- end -}}
 
-{{/* Secrets without which a process of this release ends with 78. */}}
+{{/* Secrets without which a process or a task of this release ends with 78. */}}
 {{- define "klar.neededSecrets" -}}
 {{- $strict := ne .Values.mode "demo" -}}
 {{- $needed := list "DATABASE_URL_API" "DATABASE_URL_AUTH" "DATABASE_URL_INGEST" "DATABASE_URL_WORKER" -}}
@@ -272,6 +272,15 @@ yes
 {{- end -}}
 {{- if and $strict (eq (.Values.config.BILLING_PROVIDER | default "stripe") "stripe") -}}
 {{- $needed = concat $needed (list "STRIPE_SECRET_KEY" "STRIPE_WEBHOOK_SECRET") -}}
+{{- end -}}
+{{- /* A task that lacks its login fails at night, when nobody reads what the installation said. */ -}}
+{{- range $name, $task := include "klar.tasks" . | fromJson -}}
+{{- range $secret := $task.secrets -}}
+{{- $made := and (eq $secret "RESTORE_VERIFY_DATABASE_URL") $.Values.postgresql.enabled -}}
+{{- if and (not $task.suspend) (not $made) (regexMatch "^(RESTORE_VERIFY_)?DATABASE_URL" $secret) -}}
+{{- $needed = append $needed $secret -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- toJson ($needed | uniq) -}}
 {{- end -}}
