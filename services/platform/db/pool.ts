@@ -25,6 +25,8 @@ export type PoolClient = pg.PoolClient & { processID: number; secretKey: number;
 
 /** While the database is away it is asked this often, so that work resumes well within 2 s of its return. */
 const PROBE_INTERVAL_MS = 250;
+/** So long callers wait for a database that just restarts, each by itself. */
+const SHORT_OUTAGE_MS = 1_000;
 
 /** Connections of one role: bounded, self-healing, aware of rotated credentials. */
 export class ConnectionPool {
@@ -72,6 +74,8 @@ export class ConnectionPool {
   /** A connection for one transaction. Throws the KlarError for "busy" or "away". */
   async acquire(): Promise<PoolClient> {
     if (this.#closed) throw acquireError(new Error('Connection terminated: the pool is closed'));
+    if (this.#hopeless())
+      throw acquireError(new Error('Connection terminated: the database has been away for a while'));
     try {
       if (this.#url === '' || (typeof this.#input.url === 'function' && this.#pool.idleCount === 0))
         await this.#readUrl();
@@ -83,6 +87,14 @@ export class ConnectionPool {
       if ((mapped as { code?: string }).code === 'database_unavailable') this.#lost(error);
       throw mapped;
     }
+  }
+
+  /**
+   * Whether to refuse at once. In an outage that lasts, one who tries is enough: a crowd that each waited for its turn to
+   * fail would fill the ingress, and meet as a crowd a server that is just coming back.
+   */
+  #hopeless(): boolean {
+    return this.available().awayMs > SHORT_OUTAGE_MS && this.#pool.idleCount === 0 && this.#pool.totalCount > 0;
   }
 
   async #connect(): Promise<PoolClient> {

@@ -162,6 +162,29 @@ describe('a connection that breaks', () => {
     await wide.close();
   });
 
+  it('is not waited for by a crowd: once it has been away for a while callers are refused at once, and served when it is back', async () => {
+    proxy.frozen = true;
+    const call = async () => {
+      const started = performance.now();
+      const failed = await db
+        .withTx((tx) => tx.run(add, ['crowd']))
+        .then(
+          () => undefined,
+          (error: KlarError) => error.kind,
+        );
+      return { failed, ms: performance.now() - started };
+    };
+    await until(() => call().then(() => db.available().awayMs > 1_100), { timeoutMs: 8_000 });
+    const crowd = await Promise.all(Array.from({ length: 60 }, call));
+    assert.ok(crowd.every(({ failed }) => failed === 'unavailable'));
+    // Those who find a free place try; 500 ms is what one waits for a connection here.
+    assert.ok(crowd.filter(({ ms }) => ms > 400).length <= 2, JSON.stringify(crowd.map(({ ms }) => Math.round(ms))));
+    proxy.frozen = false;
+    const back = performance.now();
+    await until(async () => (await call()).failed === undefined, { timeoutMs: 3_000, everyMs: 20 });
+    assert.ok(performance.now() - back < 1_500);
+  });
+
   it('when the login changes, new connections use the new one and the old ones end', async () => {
     let login: 'a' | 'b' = 'a';
     const rotating = database.db('klar_api', { url: () => database.url('klar_api', login), poolSize: 2 });
