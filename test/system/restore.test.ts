@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { RESTORE_FAILURES, type RestoreFailureCode } from '#domain/operations/backups/index.ts';
 import { createDb, databaseReadiness } from '#platform/db/index.ts';
 import { ensureRoles, inspectTarget } from '#platform/db/setup.ts';
@@ -16,6 +16,8 @@ import {
 } from '../support/database.ts';
 import { type BackupForge, openForge } from '../support/restore.ts';
 import { until } from '../support/until.ts';
+
+const PROMPT = /Type the name of the database \(klar\)/;
 
 /** Needs PostgreSQL with its programs (Debian: apt-get install postgresql). */
 describe('klar restore', () => {
@@ -40,7 +42,9 @@ describe('klar restore', () => {
     forge = openForge(site);
     good = await forge.take();
   });
+  const people: ChildProcess[] = [];
   after(async () => {
+    for (const child of people) child.kill('SIGKILL');
     await Promise.all([site.close(), other.close()]);
   });
 
@@ -63,15 +67,23 @@ describe('klar restore', () => {
   });
 
   it('asks for the name of the database', async () => {
-    for (const [answer, end] of [
-      ['postgres\n', RESTORE_FAILURES.restore_not_confirmed.exit],
-      ['', RESTORE_FAILURES.restore_not_confirmed.exit],
-    ] as const) {
+    for (const answer of ['postgres\n', undefined]) {
       const { code, stdout } = await typing(answer);
-      assert.equal(code, end, stdout);
-      assert.match(stdout, /Type the name of the database \(klar\)/);
+      assert.equal(code, RESTORE_FAILURES.restore_not_confirmed.exit, stdout);
+      assert.match(stdout, PROMPT);
     }
     assert.equal((await inspectTarget(target('klar'))).exists, false);
+  });
+
+  it('waits for no answer when it was told to stop, before it asked too', async () => {
+    for (const when of [/^manifest /m, PROMPT]) {
+      let told = false;
+      const { code, stdout } = await typing('', (said, child) => {
+        if (!told && when.test(said)) told = child.kill('SIGTERM');
+      });
+      assert.equal(told, true);
+      assert.equal(code, RESTORE_FAILURES.restore_stopped.exit, stdout);
+    }
   });
 
   it('restores into a database that is not there, and says what comes next', async () => {
@@ -156,8 +168,11 @@ describe('klar restore', () => {
     }
   }
 
-  /** `klar restore` with something typed into it. */
-  function typing(text: string): Promise<{ code: number | null; stdout: string }> {
+  /**
+   * `klar restore`, and a person: who answers when asked, and whose terminal stays open meanwhile and afterwards.
+   * `undefined` is the end of the input (^D).
+   */
+  function typing(answer: string | undefined, onSaid: (said: string, child: ChildProcess) => void = () => {}) {
     const child = spawn(process.execPath, ['services/cli/main.ts', 'restore'], {
       env: {
         PATH: `${site.bin}:${process.env.PATH}`,
@@ -167,13 +182,22 @@ describe('klar restore', () => {
       },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
+    people.push(child);
     let stdout = '';
+    let asked = false;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (said: string) => {
         stdout += said;
+        onSaid(stdout, child);
+        if (asked || !PROMPT.test(stdout)) return;
+        asked = true;
+        if (answer === undefined) child.stdin.end();
+        else child.stdin.write(answer);
       });
     }
-    child.stdin.end(text);
-    return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout })));
+    child.stdin.on('error', () => {}); // of one that ended without reading: its exit code says more
+    return new Promise<{ code: number | null; stdout: string }>((resolve) => {
+      child.once('close', (code) => resolve({ code, stdout }));
+    });
   }
 });

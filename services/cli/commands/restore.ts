@@ -59,17 +59,16 @@ export const restoreCommand: Command = {
   },
 };
 
-/** Whether the next line on stdin is the name of the database. */
+/** Whether the next line on stdin is the name of the database. @throws why it was told to stop, before it asked too */
 async function typed(database: string, say: (line: string) => void, signal: AbortSignal): Promise<boolean> {
   say(`Type the name of the database (${database}) to restore into it:`);
-  const lines = createInterface({ input: process.stdin });
-  const stop = () => lines.close();
-  signal.addEventListener('abort', stop, { once: true });
+  const lines = createInterface({ input: process.stdin, signal });
   try {
     for await (const line of lines) return line.trim() === database;
+    signal.throwIfAborted();
     return false;
   } finally {
-    signal.removeEventListener('abort', stop);
+    // A terminal stays open, and would keep the process.
     lines.close();
   }
 }
