@@ -41,6 +41,21 @@ describe('architecture rules see a breach', () => {
   );
   breach('services/api/main.ts', "import { x } from '../worker/main.ts';", 'a process never imports another process');
   breach(
+    'services/controller/kube/queue.ts',
+    "import { x } from '#domain/flags/index.ts';",
+    "the controller's kube/ knows no domain",
+  );
+  breach(
+    'services/controller/kube/queue.ts',
+    "import { x } from '../flags/live.ts';",
+    "the controller's kube/ knows no domain",
+  );
+  breach(
+    'services/controller/main.ts',
+    "import { x } from '../cli/main.ts';",
+    'a process never imports another process',
+  );
+  breach(
     'services/api/routes/sales.ts',
     "import express from 'express';",
     'express only in platform/http and an app.ts',

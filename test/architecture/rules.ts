@@ -60,6 +60,12 @@ const RULES: Record<string, Rule> = {
       return undefined;
     return /^(platform|domain\/)/.test(area(target)) || area(target) === from ? undefined : target;
   },
+  "the controller's kube/ knows no domain": (path, target) =>
+    path.startsWith('services/controller/kube/') &&
+    isLocal(target) &&
+    !/^services\/(controller\/kube|platform)\//.test(target)
+      ? target
+      : undefined,
   'express only in platform/http and an app.ts': (path, target) =>
     (isPackage(target, 'express') || isPackage(target, 'helmet') || isPackage(target, 'express-rate-limit')) &&
     !path.startsWith('services/platform/http/') &&

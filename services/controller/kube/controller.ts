@@ -1,0 +1,137 @@
+import type { Clock } from '#platform/clock/index.ts';
+import type { Logger } from '#platform/log/index.ts';
+import type { Metrics } from '#platform/metrics/index.ts';
+import { retryAfterMs } from './errors.ts';
+import { createWorkQueue, type QueueLimits } from './queue.ts';
+import type { Timing } from './timing.ts';
+
+export type Controller = {
+  /** Says that a key changed. Before `start` and between terms keys are kept, so nothing said is lost. */
+  add(key: string): void;
+  addAfter(key: string, ms: number): void;
+  /** Runs keys until the signal aborts; resolves when what was under way has ended. */
+  run(signal: AbortSignal): Promise<void>;
+};
+
+export type ControllerInput = {
+  /** Label of the metrics. */
+  name: string;
+  /**
+   * Brings the world of one key closer to what is wanted: `observe -> decide(observed, now) -> act`. It may run again
+   * at any time, for the same state. A throw is tried again after a pause; `afterMs` asks for a visit without a change.
+   */
+  reconcile(key: string, signal: AbortSignal): Promise<{ afterMs?: number } | undefined>;
+  clock: Clock;
+  timing: Timing;
+  log: Logger;
+  metrics: Metrics;
+  concurrency?: number;
+  /** After this the signal of a run aborts: a call that hangs must not keep its key for ever. */
+  timeoutMs?: number;
+  limits?: Partial<QueueLimits>;
+};
+
+/** Keys, one run at a time for each, with metrics. Knows nothing of what a key names. */
+export function createController(input: ControllerInput): Controller {
+  const { name, timing, log } = input;
+  const { concurrency = 2, timeoutMs = 120_000 } = input;
+  const queue = createWorkQueue({ timing, ...(input.limits ? { limits: input.limits } : {}) });
+  const measured = measure(input.metrics, name);
+  /** Set while `run` is running: looks at the queue again. */
+  let look: (() => void) | undefined;
+
+  async function runKey(key: string, signal: AbortSignal): Promise<void> {
+    const own = new AbortController();
+    const abort = () => own.abort(signal.reason);
+    signal.addEventListener('abort', abort);
+    const cancel = timing.after(timeoutMs, () => own.abort(new Error(`${key}: no end within ${timeoutMs} ms`)));
+    const began = timing.monotonic();
+    try {
+      const again = await input.reconcile(key, own.signal);
+      measured.ended('success', timing.monotonic() - began);
+      measured.lastSuccess(input.clock.now());
+      queue.done(key, false);
+      if (again?.afterMs !== undefined) queue.addAfter(key, again.afterMs);
+    } catch (error) {
+      const stepDown = signal.aborted;
+      measured.ended(stepDown ? 'aborted' : 'error', timing.monotonic() - began);
+      queue.done(key, true, retryAfterMs(error));
+      if (!stepDown) log.warn('reconcile failed; it is tried again', { controller: name, key, error });
+    } finally {
+      cancel();
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  const touch = () => {
+    measured.depth(queue.depth());
+    look?.();
+  };
+  return {
+    add(key) {
+      queue.add(key);
+      touch();
+    },
+    addAfter(key, ms) {
+      queue.addAfter(key, ms);
+      touch();
+    },
+    run: (signal) =>
+      new Promise((resolve) => {
+        let running = 0;
+        let cancel = () => {};
+        const pump = () => {
+          cancel();
+          if (signal.aborted) {
+            if (running > 0) return;
+            signal.removeEventListener('abort', pump);
+            if (look === pump) look = undefined;
+            return resolve();
+          }
+          while (running < concurrency) {
+            const next = queue.take();
+            if (next === undefined) break;
+            if ('inMs' in next) {
+              cancel = timing.after(next.inMs, pump);
+              break;
+            }
+            running += 1;
+            void runKey(next.key, signal).then(() => {
+              running -= 1;
+              measured.depth(queue.depth());
+              pump();
+            });
+          }
+          measured.depth(queue.depth());
+        };
+        look = pump;
+        signal.addEventListener('abort', pump);
+        pump();
+      }),
+  };
+}
+
+function measure(metrics: Metrics, controller: string) {
+  const total = metrics.counter('klar_controller_reconcile_total', 'Reconciles that ended, by result.', [
+    'controller',
+    'result',
+  ]);
+  const duration = metrics.histogram('klar_controller_reconcile_duration_seconds', 'How long a reconcile took.', [
+    'controller',
+  ]);
+  const depth = metrics.gauge('klar_controller_workqueue_depth', 'Keys that wait to be reconciled.', ['controller']);
+  const success = metrics.gauge(
+    'klar_controller_last_success_timestamp_seconds',
+    'When a reconcile last succeeded, in seconds since 1970.',
+    ['controller'],
+  );
+  depth.set({ controller }, 0);
+  return {
+    ended(result: 'success' | 'error' | 'aborted', ms: number) {
+      total.inc({ controller, result });
+      duration.observe({ controller }, ms / 1_000);
+    },
+    depth: (keys: number) => depth.set({ controller }, keys),
+    lastSuccess: (now: Date) => success.set({ controller }, now.getTime() / 1_000),
+  };
+}
