@@ -112,4 +112,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Show one run with its detail, or one task with its last runs',
     load: async () => (await import('./commands/tasks.ts')).tasksShow,
   },
+  {
+    name: 'flags list',
+    summary: 'Show the flags of a document',
+    load: async () => (await import('./commands/flags.ts')).flagsList,
+  },
+  {
+    name: 'flags lint',
+    summary: 'Check a flag document, and compare it with the code both ways',
+    load: async () => (await import('./commands/flags.ts')).flagsLint,
+  },
+  {
+    name: 'flags explain',
+    summary: 'Show what a tenant and a person get of a flag, and why',
+    load: async () => (await import('./commands/flags.ts')).flagsExplain,
+  },
+  {
+    name: 'flags stale',
+    summary: 'Show the flags that have an end, and which are past it',
+    load: async () => (await import('./commands/flags.ts')).flagsStale,
+  },
 ];

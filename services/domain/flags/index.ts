@@ -1,0 +1,17 @@
+export { KINDS, MAX_FLAGS } from './document.ts';
+export {
+  type CompiledFlag,
+  canonical,
+  compileFlags,
+  describeProblems,
+  type FlagSet,
+  type FlagSetResult,
+  type FlagValue,
+  type Resolution,
+} from './flag-set.ts';
+export { type FlagEvent, type FlagState, type FlagStore, type FlagStoreOptions, watchFlags } from './flag-store.ts';
+export { type CodeFlag, FLAGS, type FlagKey, type SwitchKey } from './flags.ts';
+export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem } from './lint.ts';
+export { describeProblem, type FlagProblem } from './problem.ts';
+export { createFlags, type Flags, KlarFlagProvider } from './provider.ts';
+export type { FlagContext } from './targeting.ts';
