@@ -2,11 +2,11 @@
 
 -- roles
 role klar_api: nologin
-role klar_api_a: login; in klar_api; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=15s
-role klar_api_b: login; in klar_api; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=15s
+role klar_api_a: login; in klar_api; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=6s
+role klar_api_b: login; in klar_api; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=6s
 role klar_auth: nologin
-role klar_auth_a: login; in klar_auth; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=auth; statement_timeout=15s
-role klar_auth_b: login; in klar_auth; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=auth; statement_timeout=15s
+role klar_auth_a: login; in klar_auth; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=auth; statement_timeout=6s
+role klar_auth_b: login; in klar_auth; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=auth; statement_timeout=6s
 role klar_backup: nologin bypassrls; in pg_read_all_data
 role klar_backup_a: login bypassrls; in klar_backup; default_transaction_read_only=on
 role klar_backup_b: login bypassrls; in klar_backup; default_transaction_read_only=on

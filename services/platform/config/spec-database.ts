@@ -54,7 +54,7 @@ export function databaseUrls(): RoleUrls & {
     ),
     RESTORE_VERIFY_DATABASE_URL: row(
       ['cli', 'all-in-one'],
-      'Maintenance database (e.g. /postgres) of the server that backups are restored on to prove them; direct, and not the server of production.',
+      'A database (e.g. /postgres) of the server that backups are restored on to prove them; direct, and not the server of production.',
     ),
   };
 }
