@@ -11,6 +11,7 @@ import {
   kubectl,
   kubectlJson,
   portForward,
+  psql,
   readyPod,
   sql,
   tryKubectl,
@@ -215,7 +216,7 @@ describe('CronJobs', () => {
     };
     // A changed schedule has missed nothing: as if it had been this one for some minutes already.
     const zone = cronJobs.get(running)?.spec.timeZone;
-    await sql(
+    await psql(
       `insert into ops.task_runs (id, task, scheduled_for, status, by_hand, finished_at, schedule)
         values ('run_of_before', '${running}', '${tickOf(minuteOf(since) - 4).toISOString()}', 'succeeded', false, now(), '* * * * * ${zone}')
         on conflict (task, scheduled_for) where scheduled_for is not null
