@@ -95,6 +95,16 @@ export const MUTATIONS: readonly Mutation[] = [
     text: yaml('<<: { state: ENABLED }'),
     says: /has the YAML merge key "<<"\. Write the values out/,
   },
+  {
+    name: 'YAML duplicate key',
+    text: yaml('state: ENABLED\nstate: DISABLED'),
+    says: /^flags\.page-size\.state \(line 4, column 5\) stands there twice\. Keep one/,
+  },
+  {
+    name: 'YAML __proto__',
+    text: yaml('__proto__: { state: ENABLED }'),
+    says: /page-size \(line 3, .* has the key "__proto__"\. Name it otherwise/,
+  },
   { name: 'YAML tag', text: yaml('state: !!str ENABLED'), says: /has the YAML tag .*Remove it/ },
   {
     name: 'YAML key that is no text',
