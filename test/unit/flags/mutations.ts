@@ -95,6 +95,12 @@ export const MUTATIONS: readonly Mutation[] = [
     text: yaml('<<: { state: ENABLED }'),
     says: /has the YAML merge key "<<"\. Write the values out/,
   },
+  { name: 'more behind the end', text: `${json(sample())}\n{}`, says: /goes on after its end\. Keep one document/ },
+  {
+    name: 'a number beyond numbers',
+    text: replaced('"large": 100', '"large": 1e999'),
+    says: /variants\.large \(line \d+, .* is not a finite number/,
+  },
   {
     name: 'YAML duplicate key',
     text: yaml('state: ENABLED\nstate: DISABLED'),
