@@ -8,8 +8,10 @@ import { until } from '../../support/until.ts';
 import { type FakeKube, type Fault, startFakeKube } from './fake-kube.ts';
 
 const LEASE = '/apis/coordination.k8s.io/v1/namespaces/klar/leases/klar-controller';
-/** Twelve seconds as 0.48 s. */
-const LIMITS = { durationMs: 480, deadlineMs: 320, everyMs: 80, requestMs: 160 };
+/** So long that a busy machine loses no term by itself. */
+const LIMITS = { durationMs: 4_000, deadlineMs: 3_000, everyMs: 50, requestMs: 1_000 };
+/** For a term that is to be lost. */
+const SHORT = { durationMs: 1_000, deadlineMs: 750, everyMs: 60, requestMs: 300 };
 
 describe('leader election on a lease', () => {
   let fake: FakeKube;
@@ -27,7 +29,10 @@ describe('leader election on a lease', () => {
   });
 
   /** Each has a token of its own, so that faults can be for one of them. */
-  function candidate(who: string, input: { timing?: Timing; lingerMs?: number } = {}): LeaderElection {
+  function candidate(
+    who: string,
+    input: { timing?: Timing; lingerMs?: number; limits?: typeof LIMITS } = {},
+  ): LeaderElection {
     const client = createKubeClient({
       endpoint: {
         server: fake.url,
@@ -43,7 +48,7 @@ describe('leader election on a lease', () => {
       clock: fakeClock('2026-06-01T00:00:00Z'),
       timing: input.timing ?? systemTiming,
       log: silentLogger(),
-      limits: LIMITS,
+      limits: input.limits ?? LIMITS,
       async lead(term) {
         const entry = { who, term, ended: false };
         terms.push(entry);
@@ -66,7 +71,7 @@ describe('leader election on a lease', () => {
     const a = candidate('a');
     const first = await reign('a');
     candidate('b');
-    await new Promise((resolve) => setTimeout(resolve, LIMITS.durationMs * 2));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     assert.equal(terms.length, 1);
     const began = performance.now();
     await a.stop();
@@ -77,9 +82,9 @@ describe('leader election on a lease', () => {
   });
 
   it('is cut off: ends its term before the other begins', async () => {
-    candidate('a');
+    candidate('a', { limits: SHORT });
     const first = await reign('a');
-    candidate('b');
+    candidate('b', { limits: SHORT });
     faultOf('a', () => ({ kind: 'half-open' }));
     await until(() => first.term.signal.aborted);
     assert.equal(terms.length, 1, 'nobody else before that');
@@ -107,7 +112,7 @@ describe('leader election on a lease', () => {
   });
 
   it('ends its term at once when somebody else holds the lease, and when it was deleted; tokens only grow', async () => {
-    candidate('a');
+    candidate('a', { limits: SHORT });
     const first = await reign('a');
     fake.put(LEASE, {
       metadata: { name: 'klar-controller' },
@@ -155,7 +160,7 @@ describe('leader election on a lease', () => {
     fake.put(LEASE, { metadata: { name: 'klar-controller' }, spec: { holderIdentity: '', leaseTransitions: 4 } });
     for (const who of ['a', 'b', 'c', 'd']) candidate(who);
     await until(() => terms.length > 0);
-    await new Promise((resolve) => setTimeout(resolve, LIMITS.durationMs));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     assert.deepEqual(
       terms.map((entry) => entry.term.token),
       [5],

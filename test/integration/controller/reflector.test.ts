@@ -236,7 +236,7 @@ describe('reflector against a hostile API server', () => {
   });
 
   it('stops at once, with its connection closed', async () => {
-    start();
+    start({ watchMs: 60_000 });
     await synced();
     await reflector?.stop();
     await until(() => fake.watches() === 0);

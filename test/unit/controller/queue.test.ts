@@ -206,7 +206,7 @@ describe('controller', () => {
         new Promise((_, reject) => {
           signal.addEventListener('abort', () => {
             reasons.push(String(signal.reason));
-            reject(signal.reason);
+            timing.after(100, () => reject(signal.reason));
           });
         }),
     );
@@ -216,7 +216,14 @@ describe('controller', () => {
     await timing.advance(10_000);
     assert.deepEqual(reasons, ['Error: a: no end within 10000 ms']);
     await timing.advance(10_000);
+    let ended = false;
+    void run.then(() => {
+      ended = true;
+    });
     stop.abort(new Error('stepped down'));
+    await settle();
+    assert.ok(!ended, 'not before what was under way');
+    await timing.advance(100);
     await run;
     assert.equal(reasons.at(-1), 'Error: stepped down');
     assert.equal(timing.pending(), 0);
