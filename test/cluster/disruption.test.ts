@@ -26,8 +26,9 @@ const RESTARTS = full ? 8 : 1;
 const COMPONENTS = ['api', 'webhook-ingest', 'worker'] as const;
 /** What clients wait at most for the endpoints of a dead node to go: the node's grace period and the kubelet's turn. */
 const ENDPOINTS_GONE_MS = 60_000;
-/** What an ingress takes to hear of an endpoint that is gone. */
-const INGRESS_KNOWS_MS = 2_000;
+/** What an ingress and the nodes' own rules take to hear of an endpoint that is gone. */
+const INGRESS_KNOWS_MS = 3_000;
+const ingressKnows = () => new Promise((resolve) => setTimeout(resolve, INGRESS_KNOWS_MS));
 
 /** A fixed order of choices for a seed. */
 function chooser(from: number) {
@@ -114,7 +115,7 @@ describe('disruptions under load', () => {
               everyMs: 100,
               what: `${pod.metadata.name} is known to be dead`,
             });
-            await new Promise((resolve) => setTimeout(resolve, INGRESS_KNOWS_MS));
+            await ingressKnows();
           });
           await during(`${component} ${round} comes back`, () =>
             until(
@@ -191,6 +192,7 @@ describe('disruptions under load', () => {
           everyMs: 250,
           what: `no endpoint on ${victim}`,
         });
+        await ingressKnows();
       });
       await during('one node serves', () => new Promise((resolve) => setTimeout(resolve, 20_000)));
       await during(`${victim} comes back`, async () => {
@@ -214,6 +216,7 @@ describe('disruptions under load', () => {
           everyMs: 250,
           what: `no endpoint on ${home}`,
         });
+        await ingressKnows();
       });
       await during(back, async () => {
         await fault('node-start', home);

@@ -46,6 +46,9 @@ const PATIENCE_MS = 10_000;
 const MOST_SOCKETS = 800;
 /** What a client waits before it repeats: less than the Retry-After of 1 s, so that the first good moment is seen. */
 const REPEAT_MS = 500;
+/** Doubled up to this, with jitter, as clients and providers do: in an outage of a minute all that waits would else come
+ * again twice a second, a multiple of the load itself. */
+const REPEAT_AT_MOST_MS = 8_000;
 
 /** Whether an answer is ours to give: below 500, or the 503 that says when to come again. */
 function refusal(response: IncomingMessage, body: string): boolean {
@@ -143,8 +146,11 @@ export function startLoad(target: number | LoadTarget, perSecond: number, next: 
   const whole = async (wanted: LoadRequest) => {
     if (await attempt(wanted)) return;
     if (!wanted.persistent) return;
+    let pauseMs = REPEAT_MS;
     do {
-      await new Promise((resolve) => setTimeout(resolve, REPEAT_MS));
+      const jittered = pauseMs * (0.75 + Math.random() / 2);
+      await new Promise((resolve) => setTimeout(resolve, jittered));
+      pauseMs = Math.min(pauseMs * 2, REPEAT_AT_MOST_MS);
       if (since() > lastWords) {
         report.abandoned += 1;
         return;
