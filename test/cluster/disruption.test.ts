@@ -208,7 +208,8 @@ describe('disruptions under load', () => {
     needsFaults(this);
     const home = (await readyPod('postgresql')).spec.nodeName as string;
     const [name, back] = [`${home} has no power`, `${home} comes back`];
-    const { outcome, spans } = await underLoad(150, async (during) => {
+    let accepted = Number.NaN;
+    const { outcome, spans } = await underLoad(150, async (during, traffic) => {
       await during(name, async () => {
         await fault('node-kill', home);
         await until(async () => (await endpointsOn(home)).length === 0, {
@@ -221,9 +222,11 @@ describe('disruptions under load', () => {
       await during(back, async () => {
         await fault('node-start', home);
         await allReady('postgresql', 1, 240_000);
+        accepted = await backAfter(traffic);
         for (const component of COMPONENTS) await allReady(component, 2, 240_000);
       });
     });
+    process.stdout.write(`      PostgreSQL accepted at ${(accepted / 1_000).toFixed(1)} s\n`);
     assertKept(outcome);
     assertNoneFailed(outcome, spans, [name]);
     assertNoneRefused(outcome, spans, [name, back]);
