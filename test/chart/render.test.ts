@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { inspectSettings, type ProcessName, SPEC } from '#platform/config/index.ts';
 import { PROVIDERS } from '../../services/webhook-ingest/providers.ts';
-import { type KubeObject, named, pods, render, run, SCENARIOS, selects } from './support/helm.ts';
+import { CHART, type KubeObject, named, pods, render, run, SCENARIOS, selects } from './support/helm.ts';
 
 const SERVERS = ['api', 'webhook-ingest', 'worker'] as const;
 const decode = (text = '') => Buffer.from(text, 'base64').toString();
@@ -300,13 +303,13 @@ describe('the chart', () => {
       render(scenario).find(({ kind, metadata }) => kind === 'Job' && metadata.name.startsWith('klar-migrate'))?.spec;
     const of = (scenario: string) =>
       spec(scenario).template.spec.initContainers.map((each: { name: string; args: string[] }) =>
-        each.name === 'wait-for-database' ? `${each.name} ${each.args.at(-1)}` : each.name,
+        each.name === 'wait-for-database' ? `${each.name} ${each.args.at(-2)}` : each.name,
       );
     assert.deepEqual(of('production-small'), ['wait-for-database hook', 'roles']);
     assert.deepEqual(of('demo'), ['wait-for-database job', 'roles']);
     assert.deepEqual(spec('production-small').podFailurePolicy.rules.at(-1), {
       action: 'FailJob',
-      onExitCodes: { operator: 'In', values: [64, 78] },
+      onExitCodes: { operator: 'In', values: [64, 69, 78] },
     });
     // A Job beside the pods may begin before its Secret is there.
     assert.equal(spec('demo').podFailurePolicy, undefined);
@@ -315,6 +318,21 @@ describe('the chart', () => {
     const { status, stdout } = run(process.execPath, wait.args);
     assert.equal(status, 78, stdout);
     assert.match(stdout, /^missing: .*add the key DATABASE_URL_MIGRATOR to the Secret/);
+  });
+
+  it('gives up on a database that does not answer while the log of the hook is still there', () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'klar-wait-'));
+    try {
+      mkdirSync(path.join(folder, 'DATABASE_DIRECT_URL'));
+      writeFileSync(path.join(folder, 'DATABASE_DIRECT_URL/current'), 'postgres://a:b@127.0.0.1:1/klar');
+      const script = readFileSync(path.join(CHART, 'files/wait-for-database.js'), 'utf8');
+      const args = ['--input-type=module', '--eval', script.replace('/etc/klar/secrets', folder), 'hook', '1'];
+      const { status, stdout } = run(process.execPath, args);
+      assert.equal(status, 69);
+      assert.match(stdout, /^waiting for 127\.0\.0\.1:1: ECONNREFUSED\ngave up: make the database reachable/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('gives a demo without an ingress the addresses that a port-forward has', () => {

@@ -43,7 +43,7 @@ export type LoadReport = {
 /** No answer within this time is a failure. */
 const PATIENCE_MS = 10_000;
 /** Far more than are ever needed at once: a request that waited for one of the load's own would be blamed on the server. */
-const MOST_SOCKETS = 800;
+const MOST_SOCKETS = 2_000;
 /** What a client waits before it repeats: less than the Retry-After of 1 s, so that the first good moment is seen. */
 const REPEAT_MS = 500;
 /** Doubled up to this, with jitter, as clients and providers do: in an outage of a minute all that waits would else come

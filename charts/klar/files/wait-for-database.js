@@ -1,8 +1,13 @@
-// Waits until PostgreSQL accepts connections and says why it does not; the Job's deadline ends it when that never happens.
+// Waits until PostgreSQL accepts connections and says why it does not. Arguments: hook, job or external; the Job's deadline, s.
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
+const [mode, deadlineS] = process.argv.slice(-2);
+const hook = mode === 'hook';
+// A hook ends by itself, before helm's own 5 minutes and before the deadline: Kubernetes deletes the pod of a Job that is
+// beyond its deadline, and the reason would be gone with its log. A plain Job may wait for as long as it has.
+const giveUpAt = hook ? performance.now() + Math.min(240, Number(deadlineS) * 0.8) * 1000 : Number.POSITIVE_INFINITY;
 const secrets = '/etc/klar/secrets';
 const read = (name) => {
   try {
@@ -35,7 +40,6 @@ for (; ; await delay(500)) {
   // Read again each time: the Secret may come after the pod. A hook's is there before it, or never.
   const url = read('DATABASE_DIRECT_URL') ?? read('DATABASE_URL_MIGRATOR');
   if (url === undefined) {
-    const hook = process.argv.includes('hook');
     const file = `${secrets}/DATABASE_URL_MIGRATOR/current`;
     say(`${hook ? 'missing:' : 'waiting for'} ${file} (add the key DATABASE_URL_MIGRATOR to the Secret)`);
     if (!hook) continue;
@@ -48,4 +52,8 @@ for (; ; await delay(500)) {
   const why = await refusal(hostname.replace(/^\[|\]$/g, ''), Number(port || 5432));
   if (why === undefined) break;
   say(`waiting for ${hostname}:${port || 5432}: ${why}`);
+  if (performance.now() < giveUpAt) continue;
+  process.stdout.write('gave up: make the database reachable, then run helm upgrade again\n');
+  process.exitCode = 69;
+  break;
 }

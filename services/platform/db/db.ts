@@ -7,6 +7,7 @@ import {
   commitUnknown,
   isConnectionLoss,
   isContention,
+  isSilence,
   isStalePlan,
   nameStatement,
   transactionError,
@@ -113,7 +114,9 @@ export function createDb(input: DbInput): Db {
     const called = new Error();
     try {
       const name = deps.prepared ? { name: s.preparedName } : {};
-      return (await client.query({ text: s.text, values: toParameters(values), ...name })).rowCount ?? 0;
+      const { rowCount } = await client.query({ text: s.text, values: toParameters(values), ...name });
+      pool.answered();
+      return rowCount ?? 0;
     } catch (error) {
       broken = isConnectionLoss(error);
       nameStatement(error, s, called);
@@ -142,8 +145,9 @@ export function createDb(input: DbInput): Db {
         return await work();
       } catch (error) {
         const contention = isContention(error);
-        const repeat =
-          (contention || isStalePlan(error) || isConnectionLoss(error)) && tries < retries && !options.signal?.aborted;
+        // Who had no answer has waited as long as anybody may: another try would wait as long again.
+        const lost = isConnectionLoss(error) && !isSilence(error);
+        const repeat = (contention || isStalePlan(error) || lost) && tries < retries && !options.signal?.aborted;
         if (!repeat) throw transactionError(error);
         retried?.inc({ role, reason: contention ? 'contention' : 'connection' });
         // Full jitter, or the same two transactions would meet again.
@@ -157,6 +161,7 @@ export function createDb(input: DbInput): Db {
     let broken = false;
     try {
       const result: unknown = await client.query(values === undefined ? { text } : { text, values });
+      pool.answered();
       // Several statements in one text give several results; the last one speaks.
       return (Array.isArray(result) ? result.at(-1) : result) as { rows: never[] };
     } catch (error) {

@@ -74,7 +74,9 @@ export function isConnectionLoss(error: unknown): boolean {
 
 /** No answer came in time: the other side is gone without a word, or its network is. */
 export function isSilence(error: unknown): boolean {
-  return coded(error).message === 'Query read timeout';
+  const { message } = coded(error);
+  // The name of the statement may stand behind it.
+  return typeof message === 'string' && message.startsWith('Query read timeout');
 }
 
 const away = () => fail.unavailable('database_unavailable', 'The database does not answer; try again shortly.', 2);

@@ -25,6 +25,7 @@ export type PoolClient = pg.PoolClient & { processID: number; secretKey: number;
 
 /** While the database is away it is asked this often, so that work resumes well within 2 s of its return. */
 const PROBE_INTERVAL_MS = 250;
+const PROBE_ANSWER_MS = 2_000;
 /** So long callers wait for a database that just restarts, each by itself. */
 const SHORT_OUTAGE_MS = 1_000;
 
@@ -36,9 +37,11 @@ export class ConnectionPool {
   #url = '';
   #awaySince: number | undefined;
   #probe: NodeJS.Timeout | undefined;
+  #probing = false;
   #closed = false;
-  /** When something was asked and never answered: each connection from before leads to the same dead machine. */
+  /** When something was asked and nothing was answered any more: connections from before lead to a dead machine. */
   #silentSince = 0;
+  #heardAt = 0;
 
   constructor(input: PoolInput) {
     this.#input = input;
@@ -79,9 +82,7 @@ export class ConnectionPool {
     try {
       if (this.#url === '' || (typeof this.#input.url === 'function' && this.#pool.idleCount === 0))
         await this.#readUrl();
-      const client = await this.#connect();
-      this.answered();
-      return client;
+      return await this.#connect();
     } catch (error) {
       const mapped = acquireError(error);
       if ((mapped as { code?: string }).code === 'database_unavailable') this.#lost(error);
@@ -97,11 +98,18 @@ export class ConnectionPool {
     return this.available().awayMs > SHORT_OUTAGE_MS && this.#pool.idleCount === 0 && this.#pool.totalCount > 0;
   }
 
-  async #connect(): Promise<PoolClient> {
-    for (;;) {
-      const client = (await this.#pool.connect()) as PoolClient;
-      if ((client.klarSince ?? 0) >= this.#silentSince) return client;
-      client.release(true);
+  async #connect(again = true): Promise<PoolClient> {
+    try {
+      for (;;) {
+        const client = (await this.#pool.connect()) as PoolClient;
+        if ((client.klarSince ?? 0) >= this.#silentSince) return client;
+        client.release(true);
+      }
+    } catch (error) {
+      // One lost packet is no outage.
+      if (again && (error as { code?: string }).code === 'ETIMEDOUT' && this.available().ok)
+        return this.#connect(false);
+      throw error;
     }
   }
 
@@ -115,7 +123,9 @@ export class ConnectionPool {
     this.#lost(error);
   }
 
+  /** The database answered a statement. A connection that could be had proves nothing: it may be idle and long dead. */
   answered(): void {
+    this.#heardAt = performance.now();
     if (this.#awaySince === undefined) return;
     this.#input.log?.info('database is back', { role: this.role, away_ms: Math.round(this.available().awayMs) });
     this.#awaySince = undefined;
@@ -136,8 +146,11 @@ export class ConnectionPool {
       if (this.#url === before) return;
       // Idle connections of the old login close now, the others as their transaction ends.
       const idle: PoolClient[] = [];
-      while (this.#pool.idleCount > 0) idle.push((await this.#pool.connect()) as PoolClient);
-      for (const client of idle) this.release(client, false);
+      try {
+        while (this.#pool.idleCount > 0) idle.push((await this.#pool.connect()) as PoolClient);
+      } finally {
+        for (const client of idle) this.release(client, false);
+      }
     } catch (error) {
       this.#input.log?.warn('database login could not be renewed', { role: this.role, error });
     }
@@ -180,7 +193,12 @@ export class ConnectionPool {
 
   #lost(error: unknown): void {
     if (this.#closed) return;
-    if (isSilence(error)) this.#silentSince = performance.now() - this.#input.answerTimeoutMs;
+    if (isSilence(error)) {
+      const askedAt = performance.now() - this.#input.answerTimeoutMs;
+      // Others were answered meanwhile: that one statement was slow, e.g. behind another's lock.
+      if (this.#heardAt >= askedAt) return;
+      this.#silentSince = askedAt;
+    }
     if (this.#awaySince === undefined) {
       this.#awaySince = performance.now();
       this.#input.log?.warn('database connection lost', {
@@ -192,23 +210,26 @@ export class ConnectionPool {
   }
 
   #scheduleProbe(): void {
-    if (this.#probe !== undefined || this.#closed) return;
+    if (this.#probe !== undefined || this.#probing || this.#closed) return;
     this.#probe = setTimeout(() => void this.#runProbe(), PROBE_INTERVAL_MS);
     this.#probe.unref();
   }
 
   async #runProbe(): Promise<void> {
+    this.#probe = undefined;
+    this.#probing = true;
     let client: PoolClient | undefined;
     try {
       await this.#readUrl();
       client = await this.#connect();
-      await client.query('select 1');
-      this.#probe = undefined;
+      // While it waits everybody else is refused: not for as long as a real statement may take.
+      await client.query({ text: 'select 1', query_timeout: PROBE_ANSWER_MS } as pg.QueryConfig);
       this.release(client, false);
       this.answered();
     } catch {
       client?.release(true);
-      this.#probe = undefined;
+    } finally {
+      this.#probing = false;
       if (this.#awaySince !== undefined) this.#scheduleProbe();
     }
   }

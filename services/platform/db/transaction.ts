@@ -165,6 +165,7 @@ export class Transaction {
     try {
       const query = s === undefined ? { text } : { text, values: toParameters(values ?? []), ...name };
       const result = (await this.#client.query(query)) as Result;
+      this.#deps.pool.answered();
       if (this.#inTenant) failpoint('db.statement');
       return result;
     } catch (error) {
@@ -182,7 +183,7 @@ export class Transaction {
     if (isConnectionLoss(error)) {
       this.#connectionLost = true;
       this.#deps.pool.lost(error);
-    }
+    } else if (sqlState(error) !== undefined) this.#deps.pool.answered();
   }
 
   async #settle(): Promise<void> {

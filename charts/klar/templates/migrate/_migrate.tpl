@@ -38,12 +38,12 @@ podFailurePolicy:
       onPodConditions:
         - type: DisruptionTarget
           status: 'True'
-    # Wrong call (64), wrong settings (78): the next try would end the same, and helm would wait for all of them. A plain Job
+    # Wrong call (64), no database for minutes (69), wrong settings (78): the next try would end the same, and helm would wait for all of them. A plain Job
     # may begin before its Secret is there, and tries again.
     - action: FailJob
       onExitCodes:
         operator: In
-        values: [64, 78]
+        values: [64, 69, 78]
 {{- end }}
 template:
   metadata:
@@ -69,6 +69,7 @@ template:
           - |
             {{- .Files.Get "files/wait-for-database.js" | nindent 12 }}
           - {{ include "klar.migrationsMode" . }}
+          - '{{ .Values.migrations.activeDeadlineSeconds }}'
         env:
           {{- include "klar.commonEnv" (dict "ctx" . "process" "cli") | nindent 10 }}
         resources:

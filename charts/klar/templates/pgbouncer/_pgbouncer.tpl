@@ -28,8 +28,8 @@ max_db_connections = {{ .Values.pgbouncer.maxDatabaseConnections }}
 max_prepared_statements = 200
 {{- end }}
 ignore_startup_parameters = extra_float_digits
-; Longer than a query of ours may take: PostgreSQL ends it first, and says why.
-query_wait_timeout = 30
+; Shorter than the 7.5 s after which the api takes a connection for dead: a full pool is refused, not mistaken for an outage.
+query_wait_timeout = 5
 server_connect_timeout = 5
 server_login_retry = 1
 {{- end -}}
