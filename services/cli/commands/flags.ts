@@ -18,7 +18,8 @@ import { fail } from '#platform/errors/index.ts';
 import { type Command, type CommandInput, EXIT } from '../command.ts';
 
 const file = { type: 'string', value: 'file', description: 'The document, JSON or YAML (default flags.yaml)' } as const;
-const NOTES = 'Reads a file and the code, no database. services/domain/flags/README.md says what a document may hold.';
+const NOTES =
+  'Reads a file and the code, no database. No process asks flags yet: this tells what a document says, not what runs. services/domain/flags/README.md says what a document may hold.';
 
 async function compiled(options: CommandInput['options']): Promise<{ place: string; result: FlagSetResult }> {
   const place = String(options.file ?? 'flags.yaml');

@@ -4,6 +4,9 @@ import type { CodeFlag } from './flags.ts';
 import { describeProblem, type FlagProblem } from './problem.ts';
 import { type CompiledTargeting, type FlagContext, type Target, TargetingCompiler } from './targeting.ts';
 
+/** Each problem is looked for in the text: the same mistake a thousand times would stop a process for seconds. */
+const MOST_TOLD = 20;
+
 export type FlagValue = boolean | string | number;
 /** The reasons of OpenFeature: no rule, a rule's answer, no answer of the rule, not in force. */
 export type Resolution =
@@ -28,7 +31,7 @@ export type FlagSet = {
 
 export type FlagSetResult = { ok: true; set: FlagSet } | { ok: false; problems: FlagProblem[] };
 
-/** Text to flags, or to everything that is wrong with it. Never throws and reads no clock: expiry refuses nothing here. */
+/** Text to flags, or to what is wrong with it, at most 20 problems. Never throws and reads no clock: expiry refuses nothing here. */
 export function compileFlags(source: string, code: Readonly<Record<string, CodeFlag>>): FlagSetResult {
   const result = parseDocument(source);
   if (!result.ok) return result;
@@ -42,7 +45,9 @@ export function compileFlags(source: string, code: Readonly<Record<string, CodeF
     // Rules know their path as text only; the place is that of the nearest thing above.
     return {
       ok: false,
-      problems: found.map((problem) => ({ ...problem, ...parsed.placeOf(problem.path.split('.')) })),
+      problems: found
+        .slice(0, MOST_TOLD)
+        .map((problem) => ({ ...problem, ...parsed.placeOf(problem.path.split('.')) })),
     };
   }
   return { ok: true, set: { version: versionOf(document), document, flags } };

@@ -100,3 +100,14 @@ describe('the shrink guard', () => {
   });
   it('lets the rule of one finished rollout go', () => equal(shrinkProblem(forTenants(2), forTenants(1)), undefined));
 });
+
+describe('a document with the same mistake a thousand times', () => {
+  it('is refused with the first of them: to look for each in the text would take seconds', () => {
+    const document = sample();
+    const wrong = Array.from({ length: 1_000 }, () => ({ '==': [{ var: 'tenantid' }, 'x'] }));
+    Object.assign(document.flags['new-player'] as object, { targeting: { if: [{ or: wrong }, 'on'] } });
+    const result = compileFlags(json(document), FLAGS);
+    ok(!result.ok);
+    equal(result.problems.length, 20);
+  });
+});
