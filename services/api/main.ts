@@ -38,7 +38,7 @@ export interface RunningApi {
   stop(reason?: string): Promise<void>;
 }
 
-/** Above the 6 s statement_timeout of klar_api and klar_auth, and with a second try below the 10 s that people wait. */
+/** Above the 6 s statement_timeout of klar_api and klar_auth, below the 10 s that people wait; docs/adr/0014. */
 const ANSWER_TIMEOUT_MS = 7_500;
 
 /** Starts the api: the public HTTP interface. */

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import { at, type FlagProblem, type Path } from './problem.ts';
 import { type Parsed, parseText } from './syntax.ts';
 
-export const MAX_FLAGS = 50;
+const MAX_FLAGS = 50;
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 /** Variants are also words of a terminal and of a metric label. */
 const VARIANT = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
 
-export const KINDS = ['kill-switch', 'release', 'experiment', 'setting'] as const;
+const KINDS = ['kill-switch', 'release', 'experiment', 'setting'] as const;
 
 const text = (max: number) => z.string().trim().min(1).max(max);
 

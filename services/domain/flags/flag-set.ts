@@ -123,7 +123,7 @@ const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Keys sorted, no white space, `$schema` left out, as it changes no answer. */
-export function canonical({ flags }: FlagDocument): string {
+function canonical({ flags }: FlagDocument): string {
   const sorted = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(sorted);
     if (!isMap(value)) return value;

@@ -1,7 +1,5 @@
-export { KINDS, MAX_FLAGS } from './document.ts';
 export {
   type CompiledFlag,
-  canonical,
   compileFlags,
   describeProblems,
   type FlagSet,
@@ -13,5 +11,5 @@ export { type FlagEvent, type FlagState, type FlagStore, type FlagStoreOptions, 
 export { type CodeFlag, FLAGS, type FlagKey, type SwitchKey } from './flags.ts';
 export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem } from './lint.ts';
 export { describeProblem, type FlagProblem } from './problem.ts';
-export { createFlags, type Flags, KlarFlagProvider } from './provider.ts';
+export { createFlags, type Flags } from './provider.ts';
 export type { FlagContext } from './targeting.ts';

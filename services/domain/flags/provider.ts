@@ -14,7 +14,7 @@ import { FLAGS, type SwitchKey } from './flags.ts';
 import type { FlagContext } from './targeting.ts';
 
 /** OpenFeature's provider over a store: evaluated in this process, from memory. */
-export class KlarFlagProvider implements Provider {
+class KlarFlagProvider implements Provider {
   readonly metadata = { name: 'klar-flags' } as const;
   readonly runsOn = 'server';
   readonly events = new OpenFeatureEventEmitter();

@@ -38,8 +38,8 @@ podFailurePolicy:
       onPodConditions:
         - type: DisruptionTarget
           status: 'True'
-    # Wrong call (64), no database for minutes (69), wrong settings (78): the next try would end the same, and helm would wait for all of them. A plain Job
-    # may begin before its Secret is there, and tries again.
+    # Wrong call (64), no database for minutes (69), wrong settings (78): the next try would end the same, and helm would
+    # wait for all of them. A plain Job may begin before its Secret is there, and tries again.
     - action: FailJob
       onExitCodes:
         operator: In
