@@ -4,12 +4,13 @@ import type { KubeClient } from './client.ts';
 import { isConflict, isNotFound } from './errors.ts';
 import {
   decideLease,
-  firstToken,
   LEASE_LIMITS,
   type Lease,
   type LeaseLimits,
   lifeSign,
+  nextToken,
   type Observed,
+  renewalMs,
   stillOurs,
 } from './lease.ts';
 import { sleep, type Timing } from './timing.ts';
@@ -24,6 +25,12 @@ export type Term = {
    * goes on runs its next line first. Call it right before whatever others can see.
    */
   check(): void;
+  /**
+   * A store refused this term's token, because it has seen a greater one: ends the term; every term from now on, here
+   * and in the other candidates, begins above. Nothing else can tell a token that is too small, as the lease and the
+   * clock may both be older than the store.
+   */
+  refused(greatest: number): void;
 };
 
 export type LeaderInput = {
@@ -58,11 +65,12 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
   let loop: Promise<void> | undefined;
   let current: Term | undefined;
   let observed: Observed = { lease: undefined, unchangedSince: 0 };
-  /** The greatest token seen: a lease deleted and made again within a second must not repeat it. */
+  /** The greatest token seen, in the lease or by a store: no term of ours begins at or below it. */
   let greatest = 0;
 
   const timeoutMs = limits.requestMs;
-  const get = (signal: AbortSignal) => client.request<Lease>({ method: 'GET', path, signal, timeoutMs });
+  const get = (signal: AbortSignal, withinMs = timeoutMs) =>
+    client.request<Lease>({ method: 'GET', path, signal, timeoutMs: withinMs });
   function leaseOf(token: number, holder: string, resourceVersion: string | undefined, acquired?: string): Lease {
     const now = clock.now().toISOString().replace('Z', '000Z'); // MicroTime
     return {
@@ -83,8 +91,8 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
     };
   }
   // PUT with the version that was read: of two who saw the same lease, one is refused.
-  const put = (lease: Lease, signal?: AbortSignal) =>
-    client.request<Lease>({ method: 'PUT', path, body: lease, timeoutMs, ...(signal ? { signal } : {}) });
+  const put = (lease: Lease, signal?: AbortSignal, withinMs = timeoutMs) =>
+    client.request<Lease>({ method: 'PUT', path, body: lease, timeoutMs: withinMs, ...(signal ? { signal } : {}) });
 
   async function look(signal: AbortSignal): Promise<void> {
     const lease = await get(signal).catch((error) => {
@@ -100,12 +108,12 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
   async function campaign(signal: AbortSignal): Promise<{ lease: Lease; sentAt: number } | { waitMs: number }> {
     await look(signal);
     const sentAt = timing.monotonic();
-    const decision = decideLease(observed, identity, sentAt, limits);
+    const decision = decideLease(observed, identity, sentAt, limits, nextToken(clock.now(), greatest));
     if (decision.do === 'wait') return { waitMs: decision.ms };
     if (decision.do === 'acquire') {
       return { lease: await put(leaseOf(decision.token, identity, decision.resourceVersion), signal), sentAt };
     }
-    const body = leaseOf(Math.max(firstToken(clock.now()), greatest + 1), identity, undefined);
+    const body = leaseOf(decision.token, identity, undefined);
     return {
       lease: await client.request<Lease>({ method: 'POST', path: collection, body, signal, timeoutMs }),
       sentAt,
@@ -141,18 +149,24 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
         if (late()) end('the lease could not be renewed');
         over.signal.throwIfAborted();
       },
+      refused(seen) {
+        greatest = Math.max(greatest, seen);
+        end(`a store has seen term ${seen}`);
+      },
     };
+    const withinMs = () => renewalMs(renewedAt + limits.deadlineMs - timing.monotonic(), limits);
     async function renew(): Promise<void> {
       const at = timing.monotonic();
       try {
-        lease = await put(leaseOf(token, identity, lease.metadata.resourceVersion, acquireTime), over.signal);
+        const renewed = leaseOf(token, identity, lease.metadata.resourceVersion, acquireTime);
+        lease = await put(renewed, over.signal, withinMs());
         renewedAt = at;
       } catch (error) {
         if (over.signal.aborted) return;
         if (isNotFound(error)) lost = true;
         else if (isConflict(error)) {
           // Our own renewal whose answer was lost, or a person's annotation, is no reason to go.
-          const found = await get(over.signal);
+          const found = await get(over.signal, withinMs());
           if (stillOurs(found, identity, token)) lease = found;
           else lost = true;
         } else throw error;
@@ -174,10 +188,15 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
         end('the work of the term failed');
       },
     );
+    let pauseMs = limits.everyMs;
     while (!over.signal.aborted) {
-      await sleep(timing, limits.everyMs, over.signal);
+      await sleep(timing, pauseMs, over.signal);
       if (over.signal.aborted) break;
-      await renew().catch((error) => log.warn('lease not renewed', { lease: input.name, error: String(error) }));
+      pauseMs = limits.everyMs;
+      await renew().catch((error) => {
+        pauseMs = limits.everyMs / 4;
+        log.warn('lease not renewed', { lease: input.name, error: String(error) });
+      });
     }
     cancel();
     // No second term begins here before the first is through.
@@ -191,7 +210,10 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
     try {
       // Read first: a renewal that was cut short may have been written.
       const found = await client.request<Lease>({ method: 'GET', path, timeoutMs });
-      if (stillOurs(found, identity, token)) await put(leaseOf(token, '', found.metadata.resourceVersion));
+      // With what a store has seen, so that the next one need not be refused to learn it.
+      if (stillOurs(found, identity, token)) {
+        await put(leaseOf(Math.max(token, greatest), '', found.metadata.resourceVersion));
+      }
     } catch (error) {
       // The others wait for its end, as after a crash.
       log.info('lease not given back', { lease: input.name, error: String(error) });

@@ -3,27 +3,28 @@ import { fakeClock } from '#platform/clock/index.ts';
 import { silentLogger } from '#platform/log/index.ts';
 import type { KubeClient, KubeRequest } from '../../../services/controller/kube/client.ts';
 import { KubeError } from '../../../services/controller/kube/errors.ts';
-import { createLeaderElection, type Term } from '../../../services/controller/kube/leader.ts';
+import { createLeaderElection, type LeaderElection, type Term } from '../../../services/controller/kube/leader.ts';
 import {
   decideLease,
-  firstToken,
   LEASE_LIMITS,
   type Lease,
   lifeSign,
+  nextToken,
+  renewalMs,
   stillOurs,
 } from '../../../services/controller/kube/lease.ts';
-import { fakeTiming, settle } from './fake-timing.ts';
+import { type FakeTiming, fakeTiming, settle } from './fake-timing.ts';
 
 const lease = (spec: Lease['spec'] = {}, resourceVersion = '7'): Lease => ({
   metadata: { name: 'l', resourceVersion },
   spec: { holderIdentity: 'other', leaseDurationSeconds: 12, renewTime: 'r', leaseTransitions: 4, ...spec },
 });
-const decide = (found: Lease | undefined, agoMs: number) =>
-  decideLease({ lease: found, unchangedSince: 1_000 }, 'me', 1_000 + agoMs, LEASE_LIMITS);
+const decide = (found: Lease | undefined, agoMs: number, floor = 2) =>
+  decideLease({ lease: found, unchangedSince: 1_000 }, 'me', 1_000 + agoMs, LEASE_LIMITS, floor);
 
 describe('what a candidate decides', () => {
   const take = { do: 'acquire', resourceVersion: '7', token: 5 };
-  it('makes a lease that is not there', () => assert.deepEqual(decide(undefined, 0), { do: 'create' }));
+  it('makes a lease that is not there', () => assert.deepEqual(decide(undefined, 0), { do: 'create', token: 2 }));
   it('waits for a lease that was renewed', () => assert.deepEqual(decide(lease(), 11_999), { do: 'wait', ms: 1 }));
   it('looks again soon', () => assert.deepEqual(decide(lease(), 0), { do: 'wait', ms: LEASE_LIMITS.everyMs }));
   it('takes one that stayed the same for its duration, with the version it read and the next token', () =>
@@ -51,10 +52,23 @@ describe('what a candidate decides', () => {
     assert.ok(!stillOurs(lease({ holderIdentity: 'me' }), 'me', 3));
     assert.ok(!stillOurs(lease(), 'me', 4));
   });
-  it('gives first tokens that rise with time and fit an int32 until 2093', () => {
-    assert.equal(firstToken(new Date('2025-01-01T00:00:10Z')), 10);
-    assert.equal(firstToken(new Date(0)), 1);
-    assert.ok(firstToken(new Date('2093-01-01T00:00:00Z')) < 2 ** 31);
+  it('takes no token below the floor, whatever an old lease says', () =>
+    assert.deepEqual(decide(lease(), 12_000, 900), { ...take, token: 900 }));
+  it('has floors that rise with time and above all that was seen, and fit an int32 whatever the clock says', () => {
+    assert.equal(nextToken(new Date('2025-01-01T00:00:10Z'), 0), 10);
+    assert.equal(nextToken(new Date('2025-01-01T00:00:10Z'), 10), 11);
+    assert.equal(nextToken(new Date(0), 0), 1);
+    assert.equal(
+      nextToken(new Date('2092-06-01T00:00:00Z'), 0),
+      Date.UTC(2092, 5, 1) / 1_000 - Date.UTC(2025, 0, 1) / 1_000,
+    );
+    assert.ok(nextToken(new Date('2200-01-01T00:00:00Z'), 0) < 2 ** 31 - 1_000_000);
+  });
+  it('leaves a renewal that hangs time for two further tries', () => {
+    let leftMs = LEASE_LIMITS.deadlineMs - LEASE_LIMITS.everyMs;
+    let tries = 0;
+    for (; leftMs > 300; tries += 1) leftMs -= renewalMs(leftMs, LEASE_LIMITS) + LEASE_LIMITS.everyMs / 4;
+    assert.ok(tries >= 3, `${tries} tries`);
   });
   it('gives up before others begin, and they begin within 20 s', () => {
     const { durationMs, deadlineMs, everyMs, requestMs } = LEASE_LIMITS;
@@ -67,16 +81,25 @@ describe('leaders on a clock of their own', () => {
   let stored: Lease | undefined;
   let version = 0;
   let cut: Set<string>;
+  /** So many requests from now on get no answer, and end by their own time. */
+  let hang: number;
   beforeEach(() => {
     stored = undefined;
     cut = new Set();
+    hang = 0;
   });
-  const api = (who: string): KubeClient => ({
-    async request<T>({ method, body, signal }: KubeRequest): Promise<T> {
-      if (cut.has(who)) {
+  const api = (who: string, timing: FakeTiming): KubeClient => ({
+    async request<T>({ method, body, signal, timeoutMs }: KubeRequest): Promise<T> {
+      if (cut.has(who) || hang > 0) {
+        hang -= 1;
         return new Promise<T>((_, reject) => {
-          if (signal?.aborted) reject(signal.reason);
-          signal?.addEventListener('abort', () => reject(signal.reason));
+          const cancel = timing.after(timeoutMs ?? 15_000, () => reject(new Error('no end')));
+          const abort = () => {
+            cancel();
+            reject(signal?.reason);
+          };
+          if (signal?.aborted) abort();
+          signal?.addEventListener('abort', abort);
         });
       }
       const asked = body as Lease | undefined;
@@ -100,7 +123,7 @@ describe('leaders on a clock of their own', () => {
     const reigns: { who: string; term: Term }[] = [];
     const elections = ['a', 'b'].map((who) =>
       createLeaderElection({
-        client: api(who),
+        client: api(who, timing),
         namespace: 'n',
         name: 'l',
         identity: who,
@@ -135,11 +158,72 @@ describe('leaders on a clock of their own', () => {
     }
     assert.ok(endedMs !== undefined && followedMs !== undefined, `ended ${endedMs}, followed ${followedMs}`);
     assert.ok(endedMs < followedMs && followedMs <= 20_000, `ended ${endedMs}, followed ${followedMs}`);
-    assert.equal(reigns[1]?.term.token, (reigns[0]?.term.token ?? 0) + 1);
+    assert.ok((reigns[1]?.term.token ?? 0) > (reigns[0]?.term.token ?? 0));
     const stops = Promise.all(elections.map((election) => election.stop()));
     cut.clear();
     await timing.advance(10_000);
     await stops;
     assert.equal(timing.pending(), 0, 'no timer is left');
+  });
+
+  /** One candidate that leads, on timing of its own; what it did in `terms`. */
+  function lone(): { timing: FakeTiming; terms: Term[]; election: LeaderElection } {
+    const timing = fakeTiming();
+    const terms: Term[] = [];
+    const election = createLeaderElection({
+      client: api('a', timing),
+      namespace: 'n',
+      name: 'l',
+      identity: 'a',
+      clock: fakeClock('2025-01-01T00:10:00Z'),
+      timing,
+      log: silentLogger(),
+      async lead(term) {
+        terms.push(term);
+        await new Promise((resolve) => term.signal.addEventListener('abort', resolve));
+      },
+    });
+    election.start();
+    return { timing, terms, election };
+  }
+
+  it('keeps its term over two renewals in a row that hang', async () => {
+    const { timing, terms, election } = lone();
+    await timing.advance(1_000);
+    hang = 2;
+    await timing.advance(60_000);
+    assert.equal(hang, 0, 'they hung');
+    assert.deepEqual([terms.length, terms[0]?.signal.aborted], [1, false]);
+    const stopped = election.stop();
+    await timing.advance(10_000);
+    await stopped;
+  });
+
+  it('takes over a lease that came back old with a restored etcd, above every token it gave out', async () => {
+    const { timing, terms, election } = lone();
+    await timing.advance(1_000);
+    assert.equal(terms[0]?.token, 600);
+    version += 1;
+    stored = lease({ holderIdentity: 'long gone', leaseTransitions: 17 }, String(version));
+    await timing.advance(30_000);
+    assert.equal(terms[1]?.token, 601);
+    const stopped = election.stop();
+    await timing.advance(10_000);
+    await stopped;
+  });
+
+  it('steps down when a store refuses its token and comes back above what the store has seen', async () => {
+    const { timing, terms, election } = lone();
+    await timing.advance(1_000);
+    terms[0]?.refused(5_000_000);
+    assert.ok(terms[0]?.signal.aborted, 'at once');
+    assert.throws(() => terms[0]?.check(), /a store has seen term 5000000/);
+    await settle();
+    assert.equal(stored?.spec?.leaseTransitions, 5_000_000, 'the lease tells the others');
+    await timing.advance(30_000);
+    assert.equal(terms[1]?.token, 5_000_001);
+    const stopped = election.stop();
+    await timing.advance(10_000);
+    await stopped;
   });
 });
