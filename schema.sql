@@ -941,6 +941,37 @@ grant insert, select, update on ops.backups to klar_ops;
 grant select on ops.backups to klar_worker;
 grant select (id, pruned_at) on ops.backups to klar_cleanup;
 
+-- ops.controller_terms
+create table ops.controller_terms (
+  lease text not null,
+  token bigint not null,
+  raised_at timestamp with time zone not null default clock_timestamp(),
+  constraint controller_terms_pkey PRIMARY KEY (lease),
+  constraint controller_terms_lease_check CHECK ((lease ~ '^[a-z0-9][a-z0-9.-]{0,252}$'::text)),
+  constraint controller_terms_token_check CHECK ((token > 0))
+);
+grant select on ops.controller_terms to klar_controller;
+grant select on ops.controller_terms to klar_ops;
+
+-- ops.flag_sets
+create table ops.flag_sets (
+  sequence bigint not null,
+  version text not null,
+  document text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  term bigint not null,
+  changed_by text,
+  constraint flag_sets_pkey PRIMARY KEY (sequence),
+  constraint flag_sets_changed_by_check CHECK ((length(changed_by) <= 200)),
+  constraint flag_sets_document_check CHECK ((octet_length(document) <= 1048576)),
+  constraint flag_sets_sequence_check CHECK ((sequence > 0)),
+  constraint flag_sets_version_check CHECK ((version ~ '^[0-9a-f]{12}$'::text))
+);
+grant delete on ops.flag_sets to klar_cleanup;
+grant insert, select on ops.flag_sets to klar_controller;
+grant select on ops.flag_sets to klar_ops;
+grant select (sequence, applied_at) on ops.flag_sets to klar_cleanup;
+
 -- ops.migration_checksums
 create table ops.migration_checksums (
   name text not null,
@@ -1223,6 +1254,27 @@ end
 $function$;
 grant execute on function inbox.purge_events(integer,integer) to klar_cleanup;
 
+-- ops.check_term(text,bigint)
+CREATE OR REPLACE FUNCTION ops.check_term(lease text, token bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  insert into ops.controller_terms as t (lease, token) values (check_term.lease, check_term.token)
+    on conflict on constraint controller_terms_pkey do update
+      set token = excluded.token, raised_at = case when t.token < excluded.token then clock_timestamp() else t.raised_at end
+      where t.token <= excluded.token;
+  if not found then
+    raise exception 'term % of lease % is over: a later one has written', check_term.token, check_term.lease
+      using errcode = 'KT001',
+            detail = (select t.token from ops.controller_terms t where t.lease = check_term.lease);
+  end if;
+end
+$function$;
+grant execute on function ops.check_term(text,bigint) to klar_controller;
+
 -- ops.count_expired_auth(text)
 CREATE OR REPLACE FUNCTION ops.count_expired_auth(what text)
  RETURNS bigint
@@ -1263,6 +1315,22 @@ grant execute on function ops.holds_task_run(text,text) to klar_api;
 grant execute on function ops.holds_task_run(text,text) to klar_cleanup;
 grant execute on function ops.holds_task_run(text,text) to klar_ops;
 grant execute on function ops.holds_task_run(text,text) to klar_worker;
+
+-- ops.live_flags(text)
+CREATE OR REPLACE FUNCTION ops.live_flags(known text)
+ RETURNS TABLE(sequence bigint, version text, document text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select l.sequence, l.version, l.document
+    from (select f.sequence, f.version, f.document from ops.flag_sets f order by f.sequence desc limit 1) l
+   where l.version is distinct from known
+$function$;
+grant execute on function ops.live_flags(text) to klar_api;
+grant execute on function ops.live_flags(text) to klar_controller;
+grant execute on function ops.live_flags(text) to klar_ingest;
+grant execute on function ops.live_flags(text) to klar_worker;
 
 -- ops.purge_auth(text,integer)
 CREATE OR REPLACE FUNCTION ops.purge_auth(what text, most integer)

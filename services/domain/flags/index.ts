@@ -12,4 +12,5 @@ export { type CodeFlag, FLAGS, type FlagKey, type SwitchKey } from './flags.ts';
 export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem } from './lint.ts';
 export { describeProblem, type FlagProblem } from './problem.ts';
 export { createFlags, type Flags } from './provider.ts';
+export { insertFlagSet, liveFlags, oldFlagSets, type StoredFlags } from './store.ts';
 export type { FlagContext } from './targeting.ts';

@@ -12,6 +12,7 @@ export {
 export { listTaskRuns, showTaskRun } from './runs.ts';
 export { oldBackupRows, oldRestoreProofs, oldTaskRuns } from './store/retention.ts';
 export type { HeldRun, TaskRun, TaskRunFilter, TaskStatus } from './store/task-runs.ts';
+export { checkTerm, staleTerm } from './store/terms.ts';
 export { readStatusNumbers, type StatusNumbers } from './store.ts';
 export { TASK_NAMES, TASKS, type Task, type TaskName, taskOf } from './tasks.ts';
 export { parseTick, readSchedule, type Schedule, tickOfJob, ticksBetween } from './ticks.ts';

@@ -1,4 +1,5 @@
 /** How long each table keeps what: the whole of it, as data. A table without a row here fails the build. */
+import { oldFlagSets } from '#domain/flags/index.ts';
 import { oldDeliveries } from '#domain/notifications/index.ts';
 import { oldBackupRows, oldRestoreProofs, oldTaskRuns } from '#domain/operations/index.ts';
 import { oldInvitations, revokedApiKeys } from '#domain/tenancy/index.ts';
@@ -38,6 +39,8 @@ const DAYS = {
   // The row alone tells a repetition from a new event; no provider repeats one after a year.
   event: 400,
   heartbeat: 1,
+  // Who turned what: as long as the runs of tasks.
+  flagSet: 400,
   // A year and a month: this year's runs beside last year's.
   taskRun: 400,
 } as const;
@@ -96,6 +99,10 @@ export const RETENTION: Readonly<Record<string, Retention>> = {
   },
 
   'ops.backups': { rules: [system(`${DAYS.taskRun} days after it was pruned`, oldBackupRows(DAYS.taskRun))] },
+  'ops.controller_terms': { keep: 'one row a lease: without it an old leader could write again' },
+  'ops.flag_sets': {
+    rules: [system(`${DAYS.flagSet} days after it was applied, but the newest ten`, oldFlagSets(DAYS.flagSet))],
+  },
   'ops.migration_checksums': { keep: 'compared at every migration' },
   'ops.migrations': { keep: 'says which schema this is' },
   'ops.platform_admins': { keep: 'who administers the platform now; revoking deletes' },

@@ -26,7 +26,13 @@ const SERVING = [
   ...LOGIN_ROLES.filter((login) => RUN_TIME_ROLES.some((role) => login.startsWith(`${role}_`))),
 ];
 /** Everything klar_ingest may do; see design, processes. */
-const INGEST_MAY = ['INSERT on inbox.events', 'EXECUTE on ops.schema_version()', 'USAGE on inbox', 'USAGE on ops'];
+const INGEST_MAY = [
+  'INSERT on inbox.events',
+  'EXECUTE on ops.schema_version()',
+  'EXECUTE on ops.live_flags(text)',
+  'USAGE on inbox',
+  'USAGE on ops',
+];
 
 const RULES: Rule[] = [
   rule(

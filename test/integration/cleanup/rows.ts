@@ -136,6 +136,18 @@ export const CASES: readonly Case[] = [
     left: 'select id as name from ops.backups where pruned_at is not null',
   },
   {
+    table: 'ops.flag_sets',
+    age: '400 days',
+    tenant: false,
+    insert: [
+      `insert into ops.flag_sets (sequence, version, document, applied_at, term, changed_by)
+       select coalesce(max(sequence), 0) + 1, substr(md5($1), 1, 12), '{}', $2, 1, $1 from ops.flag_sets where sequence < 1000`,
+      `insert into ops.flag_sets (sequence, version, document, applied_at, term, changed_by)
+       select 1000 + n, 'abcdefabcdef', '{}', $2, 1, 'newest' from generate_series(1, 10) n where $1 <> '' on conflict do nothing`,
+    ],
+    left: `select changed_by as name from ops.flag_sets where changed_by <> 'newest'`,
+  },
+  {
     table: 'ops.restore_proofs',
     age: '400 days',
     tenant: false,

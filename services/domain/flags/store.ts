@@ -1,0 +1,49 @@
+import { statement, type Tx } from '#platform/db/index.ts';
+
+/** A set that was applied, as stored. */
+export type StoredFlags = { sequence: number; version: string; document: string };
+
+/** No row while `$1` is the live version: then one flight without a transaction tells that nothing changed. */
+export const ASK_LIVE = statement<StoredFlags>(
+  'flags.ask_live',
+  'select l.sequence, l.version, l.document from ops.live_flags($1) l',
+);
+
+/** The live set; undefined while it is `known`, or before the first. */
+export const liveFlags = (tx: Tx, known: string | null): Promise<StoredFlags | undefined> =>
+  tx.maybe(ASK_LIVE, [known]);
+
+const INSERT = statement(
+  'flags.insert_set',
+  `insert into ops.flag_sets (sequence, version, document, term, changed_by) values ($1, $2, $3, $4, $5)
+   on conflict (sequence) do nothing`,
+);
+
+/** Call `checkTerm` first in the same transaction. Applying the same set again changes nothing. */
+export async function insertFlagSet(
+  tx: Tx,
+  set: StoredFlags & { term: number; changedBy: string | undefined },
+): Promise<void> {
+  await tx.run(INSERT, [set.sequence, set.version, set.document, set.term, set.changedBy]);
+}
+
+type Batch = { found: number; purged: number };
+
+// The newest ones stay however old: the last is live, and the others say what was before it.
+const OVER = `f.applied_at < now() - make_interval(days => $1)
+     and f.sequence not in (select n.sequence from ops.flag_sets n order by n.sequence desc limit 10)`;
+const PURGE = statement<Batch>(
+  'flags.purge_sets',
+  `with old as (select f.sequence from ops.flag_sets f where ${OVER} limit $2),
+        gone as (delete from ops.flag_sets t using old where t.sequence = old.sequence returning 1)
+   select (select count(*) from old) as found, (select count(*) from gone) as purged`,
+);
+const COUNT = statement<{ count: number }>(
+  'flags.count_old_sets',
+  `select count(*) as count from ops.flag_sets f where ${OVER}`,
+);
+
+export const oldFlagSets = (days: number) => ({
+  purge: (tx: Tx, limit: number) => tx.one(PURGE, [days, limit]),
+  count: async (tx: Tx) => (await tx.one(COUNT, [days])).count,
+});
