@@ -145,11 +145,15 @@ create index concurrently if not exists second_half_id on ops.second_half (id);`
         what: `${file} is next`,
       });
       await running('pg_sleep');
-      const [pod] = (await podsOf('migrate')).filter(
-        (candidate) =>
-          candidate.metadata.labels['job-name'] === 'migrate-killed' && candidate.status.phase === 'Running',
+      // The kubelet tells a moment later that it runs.
+      const pod = await until(
+        async () =>
+          (await podsOf('migrate')).find(
+            (candidate) =>
+              candidate.metadata.labels['job-name'] === 'migrate-killed' && candidate.status.phase === 'Running',
+          ),
+        { timeoutMs: (SLOW_S * 1_000) / 2, everyMs: 200, what: 'the pod that migrates' },
       );
-      assert.ok(pod, 'the pod that migrates');
       await kubectl(['delete', 'pod', pod.metadata.name, '--grace-period=0', '--force']);
       await purchaseJourney();
     }
