@@ -35,7 +35,7 @@ export function testValues(): Values {
   return {
     mode: 'demo',
     image: imageValues(image),
-    config: { ...noRateLimits, ...JSON.parse(process.env.XCONFIG ?? '{}') },
+    config: noRateLimits,
     api: { replicas: 2 },
     webhookIngest: { replicas: 2 },
     worker: { replicas: 2 },
