@@ -1,6 +1,6 @@
 import type { Clock } from '#platform/clock/index.ts';
 import type { Logger } from '#platform/log/index.ts';
-import type { Metrics } from '#platform/metrics/index.ts';
+import { type Metrics, whenScraped } from '#platform/metrics/index.ts';
 import { retryAfterMs } from './errors.ts';
 import { createWorkQueue, type QueueLimits } from './queue.ts';
 import type { Timing } from './timing.ts';
@@ -18,7 +18,9 @@ export type ControllerInput = {
   name: string;
   /**
    * Brings the world of one key closer to what is wanted: `observe -> decide(observed, now) -> act`. It may run again
-   * at any time, for the same state. A throw is tried again after a pause; `afterMs` asks for a visit without a change.
+   * at any time, for the same state. A throw is tried again after a pause; `afterMs` asks for a visit without a change,
+   * which comes after 10 minutes at the latest: a time on the wall clock may be nearer than it was when it steps, or when
+   * the machine was suspended, and the loop's own time notices neither.
    */
   reconcile(key: string, signal: AbortSignal): Promise<{ afterMs?: number } | undefined>;
   clock: Clock;
@@ -31,12 +33,14 @@ export type ControllerInput = {
   limits?: Partial<QueueLimits>;
 };
 
+const VISIT_MS = 600_000;
+
 /** Keys, one run at a time for each, with metrics. Knows nothing of what a key names. */
 export function createController(input: ControllerInput): Controller {
   const { name, timing, log } = input;
   const { concurrency = 2, timeoutMs = 120_000 } = input;
   const queue = createWorkQueue({ timing, ...(input.limits ? { limits: input.limits } : {}) });
-  const measured = measure(input.metrics, name);
+  const measured = measure(input.metrics, name, () => queue.depth());
   /** Set while `run` is running: looks at the queue again. */
   let look: (() => void) | undefined;
 
@@ -51,7 +55,8 @@ export function createController(input: ControllerInput): Controller {
       measured.ended('success', timing.monotonic() - began);
       measured.lastSuccess(input.clock.now());
       queue.done(key, false);
-      if (again?.afterMs !== undefined) queue.addAfter(key, again.afterMs);
+      // NaN would never be due, and what a timer cannot hold (25 days) would be due at once.
+      if (again?.afterMs !== undefined) queue.addAfter(key, Math.min(Math.max(again.afterMs, 0) || 0, VISIT_MS));
     } catch (error) {
       const stepDown = signal.aborted;
       measured.ended(stepDown ? 'aborted' : 'error', timing.monotonic() - began);
@@ -63,18 +68,14 @@ export function createController(input: ControllerInput): Controller {
     }
   }
 
-  const touch = () => {
-    measured.depth(queue.depth());
-    look?.();
-  };
   return {
     add(key) {
       queue.add(key);
-      touch();
+      look?.();
     },
     addAfter(key, ms) {
       queue.addAfter(key, ms);
-      touch();
+      look?.();
     },
     run: (signal) =>
       new Promise((resolve) => {
@@ -98,11 +99,9 @@ export function createController(input: ControllerInput): Controller {
             running += 1;
             void runKey(next.key, signal).then(() => {
               running -= 1;
-              measured.depth(queue.depth());
               pump();
             });
           }
-          measured.depth(queue.depth());
         };
         look = pump;
         signal.addEventListener('abort', pump);
@@ -111,7 +110,7 @@ export function createController(input: ControllerInput): Controller {
   };
 }
 
-function measure(metrics: Metrics, controller: string) {
+function measure(metrics: Metrics, controller: string, ready: () => number) {
   const total = metrics.counter('klar_controller_reconcile_total', 'Reconciles that ended, by result.', [
     'controller',
     'result',
@@ -119,19 +118,23 @@ function measure(metrics: Metrics, controller: string) {
   const duration = metrics.histogram('klar_controller_reconcile_duration_seconds', 'How long a reconcile took.', [
     'controller',
   ]);
-  const depth = metrics.gauge('klar_controller_workqueue_depth', 'Keys that wait to be reconciled.', ['controller']);
+  const depth = metrics.gauge(
+    'klar_controller_workqueue_depth',
+    'Keys that could be reconciled now and wait for their turn.',
+    ['controller'],
+  );
   const success = metrics.gauge(
     'klar_controller_last_success_timestamp_seconds',
     'When a reconcile last succeeded, in seconds since 1970.',
     ['controller'],
   );
-  depth.set({ controller }, 0);
+  // Read at each scrape: a planned key becomes ready without an event.
+  whenScraped(depth, () => depth.set({ controller }, ready()));
   return {
     ended(result: 'success' | 'error' | 'aborted', ms: number) {
       total.inc({ controller, result });
       duration.observe({ controller }, ms / 1_000);
     },
-    depth: (keys: number) => depth.set({ controller }, keys),
     lastSuccess: (now: Date) => success.set({ controller }, now.getTime() / 1_000),
   };
 }

@@ -30,8 +30,21 @@ const FORGET_MS = 600_000;
 /** Events of all kinds: a loop that goes wrong must not fill etcd. */
 const BURST = 25;
 const PER_MINUTE = 10;
-/** The API refuses longer ones. */
+/** Bytes; the API refuses longer ones. */
 const NOTE_MAX = 1_024;
+const INSTANCE_MAX = 128;
+
+/** The beginning of a text, at most so many bytes of UTF-8, no character cut in two. */
+function cut(text: string, max: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= max) return bytes.toString();
+  let end = max - 3;
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return `${bytes.subarray(0, end)}...`;
+}
+
+/** The API adds five characters; before them a name must end in a letter or a digit. */
+const nameOf = (regarding: string) => `${regarding.slice(0, 200).replace(/[^a-z0-9]+$/, '')}-`;
 
 type Series = {
   name: string | undefined;
@@ -89,10 +102,10 @@ export function createEventRecorder(input: {
         body: {
           apiVersion: 'events.k8s.io/v1',
           kind: 'Event',
-          metadata: { generateName: `${event.regarding.name.slice(0, 200)}-`, namespace: input.namespace },
+          metadata: { generateName: nameOf(event.regarding.name), namespace: input.namespace },
           eventTime: microTime(),
           reportingController: input.reportingController,
-          reportingInstance: input.reportingInstance.slice(0, 128),
+          reportingInstance: cut(input.reportingInstance, INSTANCE_MAX),
           ...event,
         },
       });
@@ -125,7 +138,7 @@ export function createEventRecorder(input: {
   return {
     record(given) {
       if (stopped) return;
-      const event = { ...given, note: input.redact(given.note).slice(0, NOTE_MAX) };
+      const event = { ...given, note: cut(input.redact(given.note), NOTE_MAX) };
       const now = timing.monotonic();
       for (const [key, old] of series) if (!old.cancel && now - old.lastAt > FORGET_MS) series.delete(key);
       const key = JSON.stringify(event);

@@ -17,20 +17,27 @@ type Entry = {
   /** When it wants to run next; undefined: not waiting. */
   dueAt: number | undefined;
   running: boolean;
+  /** Named by `add` since its run began. */
+  changed: boolean;
   failures: number;
-  failedAt: number;
+  /** Of a failed key: when it runs again without a change, and not before when it may run with one. */
+  pausedUntil: number;
+  mendedFrom: number;
 };
 
 export type WorkQueue = {
   /** Something about this key changed: run it soon, once, however often this is said. */
   add(key: string): void;
-  /** Run it in so many ms, unless it runs sooner. */
+  /** Run it in so many ms, unless it runs sooner. The pause of a key that failed is not shortened by it. */
   addAfter(key: string, ms: number): void;
   /** The next key that may run now, or in how many ms to ask again. Never a key that runs. */
   take(): { key: string } | { inMs: number } | undefined;
-  /** The run of a key is over. A failed one waits for its pause. */
+  /**
+   * The run of a key is over. A failed one waits for its pause, or for what the server asked if that is longer; a visit
+   * that was planned meanwhile is covered by the next try.
+   */
   done(key: string, failed: boolean, retryAfterMs?: number): void;
-  /** Keys that wait, those in a pause included. */
+  /** Keys that could run now: neither planned for later nor in a pause, nor running. */
   depth(): number;
 };
 
@@ -43,12 +50,18 @@ export function createWorkQueue(input: { timing: Timing; limits?: Partial<QueueL
   let refilledAt = timing.monotonic();
 
   const entryOf = (key: string): Entry => {
-    const entry = entries.get(key) ?? { dueAt: undefined, running: false, failures: 0, failedAt: 0 };
+    const entry = entries.get(key) ?? {
+      dueAt: undefined,
+      running: false,
+      changed: false,
+      failures: 0,
+      pausedUntil: 0,
+      mendedFrom: 0,
+    };
     entries.set(key, entry);
     return entry;
   };
-  const want = (key: string, at: number) => {
-    const entry = entryOf(key);
+  const want = (entry: Entry, at: number) => {
     entry.dueAt = Math.min(entry.dueAt ?? Number.POSITIVE_INFINITY, at);
   };
   function refill(now: number): void {
@@ -59,11 +72,14 @@ export function createWorkQueue(input: { timing: Timing; limits?: Partial<QueueL
   return {
     add(key) {
       const entry = entryOf(key);
-      const now = timing.monotonic();
+      entry.changed = true;
       // A reconcile that fails and changes its own object would otherwise run without a pause.
-      want(key, entry.failures > 0 ? Math.max(now, entry.failedAt + limits.mendedMs) : now);
+      want(entry, Math.max(timing.monotonic(), entry.mendedFrom));
     },
-    addAfter: (key, ms) => want(key, timing.monotonic() + ms),
+    addAfter(key, ms) {
+      const entry = entryOf(key);
+      want(entry, Math.max(timing.monotonic() + ms, entry.pausedUntil));
+    },
     take() {
       const now = timing.monotonic();
       refill(now);
@@ -80,20 +96,29 @@ export function createWorkQueue(input: { timing: Timing; limits?: Partial<QueueL
       tokens -= 1;
       const entry = entryOf(first.key);
       entry.running = true;
+      entry.changed = false;
       entry.dueAt = undefined;
       return { key: first.key };
     },
     done(key, failed, retryAfterMs = 0) {
       const entry = entryOf(key);
       entry.running = false;
-      entry.failures = failed ? entry.failures + 1 : 0;
-      if (failed) {
-        entry.failedAt = timing.monotonic();
-        const again = entry.failedAt + Math.max(retryAfterMs, backoffMs(entry.failures, limits, timing.random));
-        const changed = entry.dueAt;
-        entry.dueAt = changed === undefined ? again : Math.max(changed, entry.failedAt + limits.mendedMs);
-      } else if (entry.dueAt === undefined) entries.delete(key);
+      if (!failed) {
+        Object.assign(entry, { failures: 0, pausedUntil: 0, mendedFrom: 0 });
+        if (entry.dueAt === undefined) entries.delete(key);
+        return;
+      }
+      entry.failures += 1;
+      const now = timing.monotonic();
+      const pauseMs = Math.max(retryAfterMs, backoffMs(entry.failures, limits, timing.random));
+      entry.pausedUntil = now + pauseMs;
+      entry.mendedFrom = now + Math.min(pauseMs, Math.max(retryAfterMs, limits.mendedMs));
+      entry.dueAt = entry.changed ? entry.mendedFrom : entry.pausedUntil;
     },
-    depth: () => [...entries.values()].filter((entry) => entry.dueAt !== undefined).length,
+    depth() {
+      const now = timing.monotonic();
+      return [...entries.values()].filter(({ dueAt, running }) => !running && dueAt !== undefined && dueAt <= now)
+        .length;
+    },
   };
 }

@@ -36,6 +36,8 @@ export type ReflectorLimits = {
   /** Whatever a watch may ever miss is found by listing anew. */
   relistMs: number;
   pageSize: number;
+  /** A watch that ended in order after so long is no failure: proxies close what is idle, some of them within seconds. */
+  cleanMs: number;
   baseMs: number;
   maxMs: number;
 };
@@ -45,6 +47,7 @@ const LIMITS: ReflectorLimits = {
   graceMs: 10_000,
   relistMs: 600_000,
   pageSize: 500,
+  cleanMs: 1_000,
   baseMs: 200,
   maxMs: 20_000,
 };
@@ -129,10 +132,12 @@ export function createReflector<T extends KubeObject>(input: ReflectorInput): Re
   async function run(signal: AbortSignal): Promise<void> {
     let failures = 0;
     while (!signal.aborted) {
-      const began = timing.monotonic();
+      let began = timing.monotonic();
       let failed: unknown;
       try {
         if (version === undefined || began - listedAt > limits.relistMs) await list(signal);
+        // A list that took long before the watch was refused is no server that is well.
+        began = timing.monotonic();
         await watch(signal);
       } catch (error) {
         failed = error;
@@ -144,7 +149,9 @@ export function createReflector<T extends KubeObject>(input: ReflectorInput): Re
         }
       }
       // A watch that lasted is a server that is well. One that ended at once, in order or not, must not become a hot loop.
-      failures = timing.monotonic() - began > limits.watchMs / 2 ? 0 : failures + 1;
+      const lastedMs = timing.monotonic() - began;
+      const well = lastedMs > limits.watchMs / 2 || (failed === undefined && lastedMs >= limits.cleanMs);
+      failures = well ? 0 : failures + 1;
       if (failed !== undefined) {
         log.log(failures > 3 ? 'warn' : 'info', 'watch interrupted', { path, failures, error: String(failed) });
       } else if (failures === 0) continue;

@@ -1,3 +1,5 @@
+import { uptime } from 'node:os';
+
 /**
  * Time as the loops of this folder see it. Durations are monotonic, so that a stepped clock starts, ends and
  * lengthens nothing; the wall clock (`#platform/clock`) is only for stamps that people read.
@@ -11,8 +13,30 @@ export type Timing = {
   after(ms: number, fn: () => void): () => void;
 };
 
+/** What the two clocks may differ by because one of them counts in 10 ms and reading them takes time. */
+const SLEPT_MIN_MS = 500;
+
+/**
+ * Monotonic time that goes on while the machine is suspended, which the process's own does not: a leader that wakes up
+ * must know that its lease is long over. Timers stand still all the same.
+ * @param uptime milliseconds since the machine was started, suspended or not
+ */
+export function awakeTime(running: () => number, uptime: () => number): () => number {
+  const apart = uptime() - running();
+  let sleptMs = 0;
+  return () => {
+    const now = running();
+    const behindMs = uptime() - now - apart;
+    if (behindMs > sleptMs + SLEPT_MIN_MS) sleptMs = behindMs;
+    return now + sleptMs;
+  };
+}
+
 export const systemTiming: Timing = {
-  monotonic: () => performance.now(),
+  monotonic: awakeTime(
+    () => performance.now(),
+    () => uptime() * 1_000,
+  ),
   random: Math.random,
   after(ms, fn) {
     const timer = setTimeout(fn, ms);

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Logger } from '#platform/log/index.ts';
-import type { Metrics } from '#platform/metrics/index.ts';
+import { type Metrics, whenScraped } from '#platform/metrics/index.ts';
 import { connectSocket } from './connect-socket.ts';
 import { acquireError, isSilence } from './errors.ts';
 import { typeParsers } from './type-parsers.ts';
@@ -249,15 +249,4 @@ export class ConnectionPool {
     // At each scrape, as an outage makes no event that could set it.
     whenScraped(away, () => away.set({ role: this.role }, this.available().awayMs / 1_000));
   }
-}
-
-/** Sets a gauge when it is read. Pools that share the metrics each add theirs. */
-function whenScraped(gauge: object, set: () => void): void {
-  const before = (gauge as { collect?: () => void }).collect;
-  Object.assign(gauge, {
-    collect: () => {
-      before?.();
-      set();
-    },
-  });
 }

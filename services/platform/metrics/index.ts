@@ -37,3 +37,13 @@ export function createMetrics(input: { process?: string; nodeMetrics?: boolean }
       ),
   };
 }
+
+/** Sets a gauge when it is read, for what makes no event that could set it. Users that share the metrics each add theirs. */
+export function whenScraped(gauge: Gauge<string>, set: () => void): void {
+  const collecting = gauge as unknown as { collect?: () => void };
+  const before = collecting.collect;
+  collecting.collect = () => {
+    before?.();
+    set();
+  };
+}

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { silentLogger } from '#platform/log/index.ts';
-import { createKubeClient, type KubeClient } from '../../../services/controller/kube/client.ts';
+import { createKubeClient, type KubeClient, type KubeRequest } from '../../../services/controller/kube/client.ts';
 import { createReflector, type Reflector, type ReflectorLimits } from '../../../services/controller/kube/reflector.ts';
 import { systemTiming, type Timing } from '../../../services/controller/kube/timing.ts';
 import { until } from '../../support/until.ts';
+import { fakeTiming } from '../../unit/controller/fake-timing.ts';
 import { type FakeKube, type FakeObject, type Fault, startFakeKube } from './fake-kube.ts';
 
 const MAPS = '/api/v1/namespaces/klar/configmaps';
@@ -234,6 +235,61 @@ describe('reflector against a hostile API server', () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     assert.ok(fake.requests.length < 10, `${fake.requests.length} requests in half a second`);
   });
+
+  it('goes on without a pause when a proxy closes an idle watch in order, however often', async () => {
+    const { timing, watched } = idleProxy(1_500, undefined);
+    for (let i = 0; i < 20; i++) await timing.advance(1_500);
+    assert.ok(watched() >= 20, `${watched()} watches in 20 times 1.5 s`);
+    await endIdle();
+  });
+
+  it('pauses longer each time when watches break', async () => {
+    const { timing, watched } = idleProxy(1_500, new Error('reset'));
+    for (let i = 0; i < 20; i++) await timing.advance(1_500);
+    assert.ok(watched() < 12, `${watched()} watches`);
+    await endIdle();
+  });
+
+  it('takes a long list before a refused watch for no success', async () => {
+    const { timing, watched } = idleProxy(0, new Error('refused'), 25_000);
+    await timing.advance(600_000);
+    assert.ok(watched() < 20, `${watched()} watches`);
+    await endIdle();
+  });
+
+  let endIdle: () => Promise<void>;
+  /** A reflector on fake time whose every watch ends after so long, with an error or in order. */
+  function idleProxy(lastsMs: number, error: Error | undefined, listMs = 0) {
+    const timing = fakeTiming();
+    let watches = 0;
+    const wait = (ms: number, signal?: AbortSignal) =>
+      new Promise<void>((resolve, reject) => {
+        timing.after(ms, resolve);
+        signal?.addEventListener('abort', () => reject(signal.reason));
+      });
+    const idle = createReflector({
+      client: {
+        async request<T>({ signal }: KubeRequest) {
+          await wait(listMs, signal);
+          return { metadata: { resourceVersion: '1' }, items: [] } as T;
+        },
+        async watch({ signal }) {
+          watches += 1;
+          await wait(lastsMs, signal);
+          if (error) throw error;
+        },
+        close() {},
+      },
+      path: MAPS,
+      timing,
+      log: silentLogger(),
+      onChange() {},
+      limits: listMs ? { relistMs: 0 } : {},
+    });
+    idle.start();
+    endIdle = () => idle.stop();
+    return { timing, watched: () => watches };
+  }
 
   it('stops at once, with its connection closed', async () => {
     start({ watchMs: 60_000 });

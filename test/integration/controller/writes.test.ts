@@ -123,12 +123,12 @@ describe('writes to the API server', () => {
 
   describe('events', () => {
     let timing: FakeTiming;
-    const recorder = () =>
+    const recorder = (reportingInstance = 'pod-1') =>
       createEventRecorder({
         client,
         namespace: 'klar',
         reportingController: 'klar.io/controller',
-        reportingInstance: 'pod-1',
+        reportingInstance,
         clock: fakeClock('2026-01-01T00:00:00Z'),
         timing,
         log: silentLogger(),
@@ -170,6 +170,28 @@ describe('writes to the API server', () => {
       for (let i = 0; i < 1_000; i++) events.record(note(`no ${i}`));
       await events.stop();
       assert.equal(sent('POST').length, 25);
+    });
+
+    it('are at most 1024 bytes of note and 128 of instance, no character cut in two', async () => {
+      const events = recorder('p'.repeat(127) + '\u00e9');
+      events.record(note('\u00e9'.repeat(1_000)));
+      events.record(note('\u{1f600}'.repeat(256)));
+      await events.stop();
+      const [long, whole] = sent('POST').map(({ body }) => body as { note: string; reportingInstance: string });
+      assert.equal(long?.note, `${'\u00e9'.repeat(510)}...`);
+      assert.equal(whole?.note, '\u{1f600}'.repeat(256));
+      assert.ok(Buffer.byteLength(long?.reportingInstance ?? '') <= 128);
+    });
+
+    it('have a name that the API takes, whatever the object is called', async () => {
+      const events = recorder();
+      for (const name of ['flags', `${'x'.repeat(199)}.y`, 'a.b-.']) {
+        events.record({ ...note(name), regarding: { ...note(name).regarding, name } });
+      }
+      await events.stop();
+      for (const { body } of sent('POST')) {
+        assert.match((body.metadata as { generateName: string }).generateName, /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?-$/);
+      }
     });
 
     it('that cannot be written harm nobody, and are tried when they happen again', async () => {

@@ -7,7 +7,7 @@ import { inClusterEndpoint } from '../../../services/controller/kube/endpoint.ts
 import { isExpired, KubeError } from '../../../services/controller/kube/errors.ts';
 import { createLineSplitter } from '../../../services/controller/kube/lines.ts';
 import { isNewer } from '../../../services/controller/kube/objects.ts';
-import { backoffMs, sleep, systemTiming } from '../../../services/controller/kube/timing.ts';
+import { awakeTime, backoffMs, sleep, systemTiming } from '../../../services/controller/kube/timing.ts';
 import { fakeTiming, settle } from './fake-timing.ts';
 
 describe('lines of a watch', () => {
@@ -69,6 +69,33 @@ describe('pauses', () => {
     };
     for (let i = 0; i < 20; i++) await sleep(systemTiming, 0, signal);
     assert.equal(listeners, 0);
+  });
+});
+
+describe('monotonic time', () => {
+  it('goes on while the machine is suspended, and never back', () => {
+    let [running, uptime] = [5_000, 90_000];
+    const now = awakeTime(
+      () => running,
+      () => uptime,
+    );
+    const seen = [now()];
+    const pass = (awakeMs: number, suspendedMs: number) => {
+      running += awakeMs;
+      uptime += awakeMs + suspendedMs;
+      seen.push(now());
+    };
+    pass(1_000, 10);
+    pass(1_000, 60_000);
+    pass(1_000, -10);
+    pass(1_000, 3_600_000);
+    assert.deepEqual(
+      seen.map((at) => Math.round(at / 100) * 100),
+      [5_000, 6_000, 67_000, 68_000, 3_669_000],
+    );
+  });
+  it("is the process's own while nothing sleeps", () => {
+    assert.ok(Math.abs(systemTiming.monotonic() - performance.now()) < 5);
   });
 });
 

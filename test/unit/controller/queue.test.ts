@@ -16,7 +16,6 @@ describe('work queue', () => {
   it('runs a key once, however often it was named', () => {
     const { queue } = make();
     for (let i = 0; i < 100; i++) queue.add('a');
-    assert.equal(queue.depth(), 1);
     assert.deepEqual(queue.take(), { key: 'a' });
     assert.equal(queue.take(), undefined);
   });
@@ -87,6 +86,44 @@ describe('work queue', () => {
     queue.take();
     queue.done('a', true, 30_000);
     assert.deepEqual(queue.take(), { inMs: 30_000 });
+  });
+
+  it('waits so long also when the key changed meanwhile, before or after the run ended', () => {
+    const { queue } = make();
+    queue.add('a');
+    queue.take();
+    queue.add('a');
+    queue.done('a', true, 30_000);
+    queue.add('a');
+    assert.deepEqual(queue.take(), { inMs: 30_000 });
+  });
+
+  it('lets no planned visit shorten or lengthen the pause of a key that failed', () => {
+    for (const planned of [1, 3_600_000]) {
+      const { queue } = make({ baseMs: 60_000 });
+      queue.add('a');
+      queue.take();
+      queue.addAfter('a', planned);
+      queue.done('a', true);
+      queue.addAfter('a', 1);
+      assert.deepEqual(queue.take(), { inMs: 45_000 });
+    }
+  });
+
+  it('counts what could run now, and not what is planned, paused or running', async () => {
+    const { queue, timing } = make();
+    for (const key of ['ready', 'running', 'failed']) queue.add(key);
+    queue.addAfter('planned', 60_000);
+    for (let i = 0; i < 3; i++) queue.take();
+    queue.done('ready', false);
+    queue.add('ready');
+    queue.done('failed', true, 30_000);
+    queue.add('running');
+    assert.equal(queue.depth(), 1);
+    await timing.advance(30_000);
+    assert.equal(queue.depth(), 2);
+    await timing.advance(30_000);
+    assert.equal(queue.depth(), 3);
   });
 
   it('starts no more than its rate, over all keys', async () => {
@@ -195,6 +232,63 @@ describe('controller', () => {
     const run = controller.run(stop.signal);
     await timing.advance(180_000);
     assert.equal(runs, 4);
+    stop.abort();
+    await run;
+  });
+
+  it('comes back within 10 minutes, whatever time it was asked for', async () => {
+    // More than a timer holds, no number, and before now.
+    for (const afterMs of [90 * 86_400_000, Number.POSITIVE_INFINITY]) {
+      let runs = 0;
+      const { controller, timing } = make(async () => {
+        runs += 1;
+        return { afterMs };
+      });
+      controller.add('a');
+      const stop = new AbortController();
+      const run = controller.run(stop.signal);
+      await timing.advance(1_800_000);
+      assert.equal(runs, 4);
+      stop.abort();
+      await run;
+    }
+  });
+
+  it('does what is due by the wall clock once, and not late, though the clock steps and the machine is suspended', async () => {
+    const PERIOD = 7_200_000;
+    const clock = fakeClock('2026-03-28T23:30:00Z');
+    const begun = clock.now().getTime();
+    const done: number[] = [];
+    const lateMs: number[] = [];
+    let dueAt = begun + PERIOD;
+    const { controller, timing } = make(async () => {
+      const now = clock.now().getTime();
+      if (now >= dueAt) {
+        done.push(now);
+        lateMs.push(now - Math.max(dueAt, woken));
+        dueAt += PERIOD;
+      }
+      return { afterMs: dueAt - now };
+    });
+    let woken = 0;
+    controller.add('a');
+    const stop = new AbortController();
+    const run = controller.run(stop.signal);
+    const pass = async (minutes: number) => {
+      for (let i = 0; i < minutes; i++) {
+        clock.advance(60_000);
+        await timing.advance(60_000);
+      }
+    };
+    for (const stepMs of [3_600_000, -3_600_000, -3_600_000, 3_600_000, 43_200_000]) {
+      // Ahead by so much: a step, or for the last one a night of sleep, in which the loop's own time stood still.
+      clock.advance(stepMs);
+      if (stepMs > 0) woken = clock.now().getTime();
+      await pass(180);
+    }
+    const passed = clock.now().getTime() - begun;
+    assert.equal(done.length, Math.floor(passed / PERIOD), 'none skipped and none twice');
+    assert.ok(Math.max(...lateMs) <= 600_000 + 60_000, `${Math.max(...lateMs)} ms late`);
     stop.abort();
     await run;
   });
