@@ -43,14 +43,12 @@ grant select, insert on ops.flag_sets to klar_controller;
 grant select on ops.flag_sets to klar_ops;
 grant select (sequence, applied_at), delete on ops.flag_sets to klar_cleanup;
 
--- What a serving process asks each second: no row while it has the live version, else that version and its document.
--- A function, so that klar_ingest needs no right to read a table.
-create function ops.live_flags(known text) returns table (sequence bigint, version text, document text)
+-- What a serving process asks each second: no row while nothing later than what it knows is live. By sequence and not by
+-- version, so that a restored, older table is no news. A function, so that klar_ingest needs no right to read a table.
+create function ops.live_flags(known bigint) returns table (sequence bigint, version text, document text)
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select l.sequence, l.version, l.document
-    from (select f.sequence, f.version, f.document from ops.flag_sets f order by f.sequence desc limit 1) l
-   where l.version is distinct from known
+  select f.sequence, f.version, f.document from ops.flag_sets f where f.sequence > known order by f.sequence desc limit 1
 $$;
-grant execute on function ops.live_flags(text) to klar_api, klar_ingest, klar_worker, klar_controller;
+grant execute on function ops.live_flags(bigint) to klar_api, klar_ingest, klar_worker, klar_controller;

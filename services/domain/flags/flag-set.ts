@@ -122,8 +122,8 @@ function evaluator(
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Keys sorted, no white space, `$schema` left out, as it changes no answer. */
-function canonical({ flags }: FlagDocument): string {
+/** The document as one text: keys sorted, no white space, `$schema` left out, as it changes no answer. */
+export function canonicalDocument({ flags }: FlagDocument): string {
   const sorted = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(sorted);
     if (!isMap(value)) return value;
@@ -137,7 +137,7 @@ function canonical({ flags }: FlagDocument): string {
 }
 
 const versionOf = (document: FlagDocument) =>
-  createHash('sha256').update(canonical(document)).digest('hex').slice(0, 12);
+  createHash('sha256').update(canonicalDocument(document)).digest('hex').slice(0, 12);
 
 /** Problems as one text of a few lines, for a log or a condition. */
 export const describeProblems = (problems: readonly FlagProblem[]): string => {

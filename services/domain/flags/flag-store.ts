@@ -1,23 +1,21 @@
-import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
-import path from 'node:path';
 import type { Clock } from '#platform/clock/index.ts';
-import { compileFlags, describeProblems, type FlagSet } from './flag-set.ts';
-import type { CodeFlag } from './flags.ts';
+import type { Reading } from './envelope.ts';
+import { describeProblems, type FlagSet } from './flag-set.ts';
 import { shrinkProblem } from './lint.ts';
-import { at, type FlagProblem } from './problem.ts';
-import { MAX_BYTES } from './syntax.ts';
+import type { FlagProblem } from './problem.ts';
 
-/** inotify does not see every network or overlay file system; a flip must not wait for a restart there. */
-const POLL_MS = 1_000;
-/** A writer that is not atomic is seen half-way; what is still bad this much later is told. */
-const SETTLE_MS = 50;
+export type FlagSource = 'file' | 'database';
 
 export type FlagState = {
   /** Of the flags that are asked now; null while the defaults of the code are. */
   version: string | null;
+  /** Which of two sets is the later, as the controller counts; null for a document of one's own, and before the first. */
+  sequence: number | null;
+  /** Who brought them. */
+  source: FlagSource | null;
   loadedAt: Date | null;
-  /** Why the document that lies there is not the one in use. */
-  problem: { since: Date; text: string; problems: FlagProblem[] } | null;
+  /** Why what lies there is not what is in use. */
+  problem: { since: Date; source: FlagSource; text: string; problems: FlagProblem[] } | null;
 };
 
 export type FlagStore = {
@@ -31,120 +29,87 @@ export type FlagStore = {
 };
 
 export type FlagEvent =
-  | { change: 'loaded'; version: string; previous: string | null }
-  | { change: 'kept'; version: string | null; problem: string };
+  | { change: 'loaded'; version: string; previous: string | null; source: FlagSource }
+  | { change: 'kept'; version: string | null; problem: string; source: FlagSource }
+  /** What was wrong is mended; whether other flags are in use since is told by itself. */
+  | { change: 'recovered'; version: string | null; source: FlagSource };
 
-export type FlagStoreOptions = {
-  file: string;
-  code: Readonly<Record<string, CodeFlag>>;
-  clock: Clock;
-  report: (event: FlagEvent) => void;
-  /** A file that holds the version whose shrinking somebody accepted; where there is none, a restart accepts it. */
-  acceptShrinkFile?: string;
+export type FlagIntake = Omit<FlagStore, 'checkNow' | 'close'> & {
+  /** Takes what a source has, if it is good and later than what is in use. */
+  offer(source: FlagSource, reading: Reading): void;
+  /** Why an own document that is good would not be taken; a set with a sequence was judged by the controller. */
+  refusal(reading: Reading): readonly FlagProblem[];
 };
 
 /**
- * Flags of a file, read at once and again when it changes. What is bad, too small or gone is told once and changes
- * nothing: the last good flags stay in use, and before the first the defaults of the code.
+ * The flags in use, whoever brings them. What is bad is told once and changes nothing: the last good flags stay, and
+ * before the first the defaults of the code. Of two sets the one with the greater sequence wins, whoever was faster.
  */
-export function watchFlags({ file, code, clock, report, acceptShrinkFile }: FlagStoreOptions): FlagStore {
+export function createFlagIntake(input: {
+  clock: Clock;
+  report: (event: FlagEvent) => void;
+  /** Whether somebody accepted that this version takes much away. */
+  acceptsShrink: (version: string) => boolean;
+  /** What else mends a refused shrinking. */
+  shrinkHint?: string;
+}): FlagIntake {
+  const { clock, report } = input;
   let set: FlagSet | undefined;
+  let sequence: number | null = null;
+  let source: FlagSource | null = null;
   let loadedAt: Date | null = null;
-  let problem: FlagState['problem'] = null;
-  let pending: NodeJS.Timeout | undefined;
-  let last: { source: string; reading: Reading } | undefined;
+  const wrong = new Map<FlagSource, NonNullable<FlagState['problem']>>();
   const listeners = new Set<(set: FlagSet) => void>();
 
-  function look(settled: string | undefined): void {
-    const source = readSource(file);
-    // Parsing each second what did not change would be all that an idle process does.
-    const reading = last && source.key === last.source ? last.reading : read(source, code);
-    last = { source: source.key, reading };
-    const problems = reading.ok ? refuses(set, reading.set, acceptShrinkFile) : reading.problems;
-    if (reading.ok && problems.length === 0) {
-      problem = null;
-      accept(reading.set);
-      return;
-    }
-    const text = describeProblems(problems);
-    if (problem?.text === text) return;
-    // At a start there is nothing to wait with: the state must be right when it is first asked.
-    if (settled !== source.key && settled !== '') {
-      // One timer at a time: a file that changes all the time would put off its complaint for ever.
-      pending ??= setTimeout(() => {
-        pending = undefined;
-        look(source.key);
-      }, SETTLE_MS).unref();
-      return;
-    }
-    problem = { since: clock.now(), text, problems };
-    report({ change: 'kept', version: set?.version ?? null, problem: text });
+  function refusal(reading: Reading): readonly FlagProblem[] {
+    if (!reading.ok) return reading.problems;
+    if (reading.sequence !== undefined || !set) return [];
+    const shrink = shrinkProblem(set, reading.set);
+    if (!shrink || input.acceptsShrink(reading.set.version)) return [];
+    return [{ ...shrink, mend: `${shrink.mend}${input.shrinkHint ?? ''}` }];
   }
 
-  function accept(next: FlagSet): void {
-    if (set?.version === next.version) return;
-    const previous = set?.version ?? null;
+  function complain(from: FlagSource, problems: readonly FlagProblem[]): void {
+    const text = describeProblems(problems);
+    if (wrong.get(from)?.text === text) return;
+    wrong.set(from, { since: clock.now(), source: from, text, problems: [...problems] });
+    report({ change: 'kept', version: set?.version ?? null, problem: text, source: from });
+  }
+
+  function use(from: FlagSource, next: FlagSet, nextSequence: number | undefined): void {
+    const before = set;
+    if (nextSequence !== undefined) {
+      // The file is up to a minute behind the database: older is no problem and no news.
+      if (sequence !== null && nextSequence <= sequence) return;
+      sequence = nextSequence;
+    }
+    if (before?.version === next.version) return;
     set = next;
+    source = from;
     loadedAt = clock.now();
-    report({ change: 'loaded', version: next.version, previous });
+    report({ change: 'loaded', version: next.version, previous: before?.version ?? null, source: from });
     for (const listener of listeners) listener(next);
   }
 
-  look('');
-  const timer = setInterval(() => look(undefined), POLL_MS).unref();
-  let watcher: FSWatcher | undefined;
-  try {
-    // The folder: kubelet swaps a link in it, an editor replaces the file, and both end a watch of the file itself.
-    watcher = watch(path.dirname(file), { persistent: false }, () => look(undefined));
-    watcher.on('error', () => watcher?.close()); // polling goes on
-  } catch {
-    // No inotify here, or no watches left: polling finds the change within a second.
-  }
   return {
+    refusal,
+    offer(from, reading) {
+      const problems = refusal(reading);
+      if (!reading.ok || problems.length > 0) return complain(from, problems);
+      if (wrong.delete(from)) report({ change: 'recovered', version: set?.version ?? null, source: from });
+      use(from, reading.set, reading.sequence);
+    },
     current: () => set,
-    state: () => ({ version: set?.version ?? null, loadedAt, problem }),
+    state: () => ({
+      version: set?.version ?? null,
+      sequence,
+      source,
+      loadedAt,
+      problem: wrong.get('database') ?? wrong.get('file') ?? null,
+    }),
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    checkNow: () => look(undefined),
-    close() {
-      clearInterval(timer);
-      clearTimeout(pending);
-      watcher?.close();
-    },
   };
-}
-
-type Reading = { ok: true; set: FlagSet } | { ok: false; problems: FlagProblem[] };
-/** `key` is equal when there is nothing new to parse. */
-type Source = { key: string; text: string } | { key: string; problem: FlagProblem };
-
-function readSource(file: string): Source {
-  const refuse = (problem: string, mend: string): Source => ({ key: `!${problem}`, problem: at([], problem, mend) });
-  try {
-    const { size } = statSync(file);
-    // Before reading: a file of gigabytes must not become a string first.
-    if (size > MAX_BYTES)
-      return refuse(`is ${size} bytes long, the most is ${MAX_BYTES}`, 'Take out what is not flags.');
-    const text = readFileSync(file, 'utf8');
-    return { key: `=${text}`, text };
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return refuse(
-      `cannot be read (${file}: ${code ?? 'unknown error'})`,
-      'Put the file back, readable for this process.',
-    );
-  }
-}
-
-const read = (source: Source, code: FlagStoreOptions['code']): Reading =>
-  'text' in source ? compileFlags(source.text, code) : { ok: false, problems: [source.problem] };
-
-function refuses(before: FlagSet | undefined, after: FlagSet, acceptFile: string | undefined): FlagProblem[] {
-  const shrink = before && shrinkProblem(before, after);
-  if (!shrink) return [];
-  if (acceptFile === undefined) return [{ ...shrink, mend: `${shrink.mend} A restart does that, too.` }];
-  const accepted = readSource(acceptFile);
-  return 'text' in accepted && accepted.text.trim() === after.version ? [] : [shrink];
 }

@@ -1,5 +1,8 @@
+export { compileLive, type LiveFlags, parseLive, type Reading, renderLive } from './envelope.ts';
+export { type FlagStoreOptions, watchFlags } from './flag-file.ts';
 export {
   type CompiledFlag,
+  canonicalDocument,
   compileFlags,
   describeProblems,
   type FlagSet,
@@ -7,9 +10,10 @@ export {
   type FlagValue,
   type Resolution,
 } from './flag-set.ts';
-export { type FlagEvent, type FlagState, type FlagStore, type FlagStoreOptions, watchFlags } from './flag-store.ts';
+export type { FlagEvent, FlagSource, FlagState, FlagStore } from './flag-store.ts';
 export { type CodeFlag, FLAGS, type FlagKey, type SwitchKey } from './flags.ts';
 export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem } from './lint.ts';
+export { flagsVersion, type LiveFlagsInput, openFlags } from './live.ts';
 export { describeProblem, type FlagProblem } from './problem.ts';
 export { createFlags, type Flags } from './provider.ts';
 export { insertFlagSet, liveFlags, oldFlagSets, type StoredFlags } from './store.ts';

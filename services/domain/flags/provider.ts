@@ -3,6 +3,7 @@ import {
   ErrorCode,
   type EvaluationContext,
   type JsonValue,
+  NOOP_PROVIDER,
   OpenFeature,
   OpenFeatureEventEmitter,
   type Provider,
@@ -67,7 +68,9 @@ class KlarFlagProvider implements Provider {
 
 /** What the code asks: names that exist, with the default that `flags.ts` has for them. */
 export type Flags = {
-  isOn(key: SwitchKey, context?: FlagContext): Promise<boolean>;
+  /** From memory, without a promise: a loop may ask it each turn. */
+  isOn(key: SwitchKey, context?: FlagContext): boolean;
+  /** OpenFeature's, for who wants its hooks and details: 15 us a question. */
   client: Client;
   close(): Promise<void>;
 };
@@ -76,14 +79,23 @@ export type Flags = {
 export async function createFlags(store: FlagStore, scope: string): Promise<Flags> {
   const provider = new KlarFlagProvider(store);
   await OpenFeature.setProviderAndWait(scope, provider);
-  const client = OpenFeature.getClient(scope);
   return {
-    client,
-    isOn: (key, { tenantId, personId } = {}) =>
-      client.getBooleanValue(key, FLAGS[key].default, {
-        ...(tenantId === undefined ? {} : { targetingKey: tenantId, tenantId }),
-        ...(personId === undefined ? {} : { personId }),
-      }),
-    close: () => provider.onClose(),
+    client: OpenFeature.getClient(scope),
+    isOn: switchOf(store),
+    close: async () => {
+      // Its registry knows no removal: a stand-in lets go of the store, and ends this provider.
+      if (OpenFeature.getProvider(scope) === provider) await OpenFeature.setProviderAndWait(scope, NOOP_PROVIDER);
+      await provider.onClose();
+    },
+  };
+}
+
+const NOBODY: FlagContext = {};
+
+function switchOf(store: Pick<FlagStore, 'current'>): Flags['isOn'] {
+  return (key, context = NOBODY) => {
+    const flag = store.current()?.flags.get(key);
+    const value = flag?.type === 'boolean' ? flag.evaluate(context).value : undefined;
+    return typeof value === 'boolean' ? value : FLAGS[key].default;
   };
 }

@@ -1,17 +1,20 @@
-import { statement, type Tx } from '#platform/db/index.ts';
+import { type Db, statement, type Tx } from '#platform/db/index.ts';
 
 /** A set that was applied, as stored. */
 export type StoredFlags = { sequence: number; version: string; document: string };
 
-/** No row while `$1` is the live version: then one flight without a transaction tells that nothing changed. */
-export const ASK_LIVE = statement<StoredFlags>(
+/** No row while nothing later than the sequence `$1` is live. */
+const ASK_LIVE = statement<StoredFlags>(
   'flags.ask_live',
   'select l.sequence, l.version, l.document from ops.live_flags($1) l',
 );
 
-/** The live set; undefined while it is `known`, or before the first. */
-export const liveFlags = (tx: Tx, known: string | null): Promise<StoredFlags | undefined> =>
-  tx.maybe(ASK_LIVE, [known]);
+/** The live set, when it is later than `known` (0: any). */
+export const liveFlags = (tx: Tx, known: number): Promise<StoredFlags | undefined> => tx.maybe(ASK_LIVE, [known]);
+
+/** Whether one is: a single statement without a transaction, as it is asked each second and mostly in vain. */
+export const hasLaterFlags = async (db: Db, known: number): Promise<boolean> =>
+  (await db.execute(ASK_LIVE, [known])) > 0;
 
 const INSERT = statement(
   'flags.insert_set',

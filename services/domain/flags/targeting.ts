@@ -5,7 +5,9 @@ import { at, type FlagProblem, type Path } from './problem.ts';
 export type FlagContext = { tenantId?: string | undefined; personId?: string | undefined };
 
 /** What a rule may ask for. `targetingKey` is what OpenFeature calls its subject: here the tenant. */
-const VARIABLES = ['tenantId', 'personId', 'targetingKey', '$flagd.flagKey'] as const;
+const SUBJECTS = ['tenantId', 'personId', 'targetingKey'] as const;
+const FLAG_KEY = '$flagd.flagKey';
+const VARIABLES = [...SUBJECTS, FLAG_KEY] as const;
 type Variable = (typeof VARIABLES)[number];
 
 /** Missing is null, as in flagd's engine. */
@@ -117,6 +119,10 @@ export class TargetingCompiler {
 
   #fractional(operands: unknown[], path: Path): Target {
     const explicit = !Array.isArray(operands[0]);
+    if (explicit && !varies(operands[0])) {
+      const mend = `Let it hold one of: ${SUBJECTS.join(', ')}; with a constant everybody is in one bucket.`;
+      return this.#refuse([...path, 0], 'is the same for everybody', mend);
+    }
     const key = explicit ? this.#value(operands[0], [...path, 0]) : this.#defaultKey();
     const buckets = explicit ? operands.slice(1) : operands;
     const names: string[] = [];
@@ -219,8 +225,8 @@ export class TargetingCompiler {
 
   /** A condition on constants is always the same: a variant that is dead or a rule for everybody in disguise. */
   #varies(operands: unknown[], path: Path): boolean {
-    if (operands.some((operand) => typeof operand === 'object' && operand !== null)) return true;
-    this.#refuse(path, 'has constants only', `Let it ask for one of: ${VARIABLES.join(', ')}.`);
+    if (operands.some(varies)) return true;
+    this.#refuse(path, 'has constants only', `Let it ask for one of: ${SUBJECTS.join(', ')}.`);
     return false;
   }
 
@@ -260,9 +266,17 @@ export class TargetingCompiler {
       return this.#refuse(path, `asks for ${JSON.stringify(operands[0])}`, `There is: ${VARIABLES.join(', ')}.`);
     }
     const flag = this.#flag;
-    if (name === '$flagd.flagKey') return () => flag;
+    if (name === FLAG_KEY) return () => flag;
     return name === 'personId' ? ({ personId }) => personId ?? null : ({ tenantId }) => tenantId ?? null;
   }
+}
+
+/** Whether a value can differ between two who ask: the flag's own name never does, and what is no rule is told elsewhere. */
+function varies(rule: unknown): boolean {
+  if (typeof rule !== 'object' || rule === null) return false;
+  if ('var' in rule) return String(Array.isArray(rule.var) ? rule.var[0] : rule.var) !== FLAG_KEY;
+  if ('cat' in rule) return Array.isArray(rule.cat) ? rule.cat.some(varies) : varies(rule.cat);
+  return true;
 }
 
 const startsWith = (text: string | null, part: string | null) =>

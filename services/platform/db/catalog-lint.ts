@@ -1,4 +1,4 @@
-import { GROUP_ROLES, LOGIN_ROLES, RUN_TIME_ROLES } from './role-names.ts';
+import { GROUP_ROLES, LOGIN_ROLES, ROTATOR_ROLE, RUN_TIME_ROLES } from './role-names.ts';
 import { type Statement, statement } from './statement.ts';
 import type { Db, Tx } from './types.ts';
 
@@ -29,7 +29,7 @@ const SERVING = [
 const INGEST_MAY = [
   'INSERT on inbox.events',
   'EXECUTE on ops.schema_version()',
-  'EXECUTE on ops.live_flags(text)',
+  'EXECUTE on ops.live_flags(bigint)',
   'USAGE on inbox',
   'USAGE on ops',
 ];
@@ -120,6 +120,7 @@ const RULES: Rule[] = [
      select p.oid::regprocedure::text, 'belongs to ' || o.rolname || ' and not to klar_owner'
      from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_roles o on o.oid = p.proowner
      where n.nspname in ('app', 'auth', 'inbox', 'ops', 'routing', 'pgboss') and o.rolname <> 'klar_owner'
+       and not (o.rolname = 'klar_rotator' and p.proname in ('set_login_verifier', 'end_login_sessions'))
      union all
      select n.nspname, 'belongs to ' || o.rolname || ' and not to klar_owner'
      from pg_namespace n join pg_roles o on o.oid = n.nspowner
@@ -197,7 +198,7 @@ const RULES: Rule[] = [
     'missing_role',
     `select name as object, 'does not exist: run klar roles ensure' as detail from unnest($1::text[]) name
      where not exists (select from pg_roles where rolname = name)`,
-    [[...GROUP_ROLES, ...LOGIN_ROLES, 'klar_owner']],
+    [[...GROUP_ROLES, ...LOGIN_ROLES, 'klar_owner', ROTATOR_ROLE]],
   ),
 ];
 

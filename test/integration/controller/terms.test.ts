@@ -36,7 +36,7 @@ describe('the fence of terms', () => {
       }),
       (error) => staleTerm(error) === 9,
     );
-    assert.equal(await db.withTx((tx) => liveFlags(tx, null)), undefined);
+    assert.equal(await db.withTx((tx) => liveFlags(tx, 0)), undefined);
   });
 
   it('makes a later term wait for a write under way, and refuses who was overtaken while it waited', async () => {

@@ -1,8 +1,25 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { FLAGS, type FlagEvent, type FlagStore, watchFlags } from '#domain/flags/index.ts';
+import {
+  canonicalDocument,
+  compileFlags,
+  FLAGS,
+  type FlagEvent,
+  type FlagStore,
+  renderLive,
+  watchFlags,
+} from '#domain/flags/index.ts';
 import { fakeClock } from '#platform/clock/index.ts';
 import { until } from '../../support/until.ts';
 import { json, sample } from '../../unit/flags/documents.ts';
@@ -53,7 +70,7 @@ describe('flags of a file', () => {
     const first = open().state().version;
     writeFileSync(file, checkout('off'));
     await shows(false);
-    deepEqual(events.at(-1), { change: 'loaded', version: store?.state().version, previous: first });
+    deepEqual(events.at(-1), { change: 'loaded', version: store?.state().version, previous: first, source: 'file' });
   });
 
   it('tell those who asked to be told', async () => {
@@ -161,9 +178,80 @@ describe('flags of a file', () => {
     await kept(/^flags .*is missing/);
     const since = store?.state().problem?.since;
     clock.advance(60_000);
-    for (let i = 0; i < 5; i += 1) store?.checkNow();
+    store?.checkNow();
+    // Longer than a bad file is given to settle: only then would it be told again.
+    await new Promise((resolve) => setTimeout(resolve, 150));
     equal(events.filter(({ change }) => change === 'kept').length, 1);
     deepEqual(store?.state().problem?.since, since);
+  });
+
+  it('say that what was wrong is mended, also when the flags stay the same', async () => {
+    writeFileSync(file, checkout('on'));
+    const { version } = open().state();
+    writeFileSync(file, '{}');
+    await kept(/^flags .*is missing/);
+    writeFileSync(file, `${checkout('on')}\n`);
+    await until(() => store?.state().problem === null);
+    deepEqual(events.at(-1), { change: 'recovered', version, source: 'file' });
+    equal(events.filter(({ change }) => change === 'loaded').length, 1);
+  });
+
+  it('are not read into memory when the file is too large', async () => {
+    writeFileSync(file, checkout('off'));
+    open();
+    // Sparse: 8 GiB that no string could hold, so only the size can be what was looked at.
+    truncateSync(file, 8 * 1024 ** 3);
+    await kept(/is 8589934592 bytes long, the most is 1048576/);
+    equal(isOn(), false);
+  });
+
+  it('complain once of a file that goes on changing while it is bad', async () => {
+    writeFileSync(file, checkout('on'));
+    open();
+    for (let i = 0; i < 40 && store?.state().problem == null; i += 1) {
+      writeFileSync(file, `{"flags": [${i}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    ok(store?.state().problem, 'a file that changes every 10 ms put off its complaint');
+  });
+
+  describe('by the controller', () => {
+    const live = (sequence: number, position: 'on' | 'off', change: { version?: string } = {}) => {
+      const result = compileFlags(checkout(position), FLAGS);
+      if (!result.ok) throw new Error('bad sample');
+      const { version, document } = result.set;
+      return renderLive({ sequence, version, document: canonicalDocument(document), ...change });
+    };
+
+    it('win by their sequence, not by who wrote last', async () => {
+      writeFileSync(file, live(7, 'on'));
+      deepEqual([open().state().sequence, isOn()], [7, true]);
+      writeFileSync(file, live(8, 'off'));
+      await shows(false);
+      writeFileSync(file, live(6, 'on'));
+      store?.checkNow();
+      deepEqual([store?.state().sequence, isOn(), store?.state().problem], [8, false, null]);
+      writeFileSync(file, live(9, 'on'));
+      await shows(true);
+    });
+
+    it('are refused when somebody edited them by hand', async () => {
+      writeFileSync(file, live(7, 'on'));
+      open();
+      writeFileSync(file, live(8, 'off', { version: '0123456789ab' }));
+      await kept(/says version 0123456789ab, but its flags are version [0-9a-f]{12}\. Change the source instead/);
+      equal(isOn(), true);
+    });
+
+    it('may shrink, as the controller judged that', async () => {
+      writeFileSync(file, live(7, 'on'));
+      open();
+      const result = compileFlags(json({ flags: { 'page-size': sample().flags['page-size'] } }), FLAGS);
+      if (!result.ok) throw new Error('bad sample');
+      const document = canonicalDocument(result.set.document);
+      writeFileSync(file, renderLive({ sequence: 8, version: result.set.version, document }));
+      await until(() => store?.current()?.flags.size === 1);
+    });
   });
 
   it('do not shrink by more than half, until the version is accepted by name', async () => {

@@ -212,6 +212,11 @@ export const MUTATIONS: readonly Mutation[] = [
     text: player((flag) => Object.assign(flag, { defaultVariant: null })),
     says: /defaultVariant .*is null\. Name one of the variants/,
   },
+  {
+    name: 'an unknown member of the metadata',
+    text: metadata({ expiry: '2027-01-31' }),
+    says: /metadata\.expiry .*is not known\. Remove it; there is: owner, description/,
+  },
   { name: 'no owner', text: metadata({ owner: undefined }), says: /metadata\.owner .*is missing\. Name the team/ },
   { name: 'an empty owner', text: metadata({ owner: ' ' }), says: /metadata\.owner .*\. Name the team/ },
   { name: 'no expiry', text: metadata({ expires: undefined }), says: /metadata .*has neither expires nor permanent/ },
@@ -259,7 +264,27 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a text of constants',
     text: rule({ fractional: [{ cat: ['a', 'b'] }, ['on', 25], ['off', 75]] }),
-    says: /cat .*has constants only/,
+    says: /fractional\.0 .*is the same for everybody\. Let it hold one of: tenantId, personId/,
+  },
+  {
+    name: 'a share by a constant',
+    text: rule({ fractional: ['everybody', ['on', 25], ['off', 75]] }),
+    says: /fractional\.0 .*is the same for everybody/,
+  },
+  {
+    name: "a share by the flag's own name",
+    text: rule({ fractional: [{ var: '$flagd.flagKey' }, ['on', 25], ['off', 75]] }),
+    says: /fractional\.0 .*is the same for everybody/,
+  },
+  {
+    name: "a condition on the flag's own name",
+    text: rule({ if: [{ '==': [{ var: ['$flagd.flagKey'] }, 'new-player'] }, 'on'] }),
+    says: /has constants only/,
+  },
+  {
+    name: 'a list that a constant is in',
+    text: rule({ if: [{ in: [{ cat: ['ten_', { var: '$flagd.flagKey' }] }, ['ten_a']] }, 'on'] }),
+    says: /has constants only/,
   },
   { name: 'a condition that is true', text: rule({ if: [true, 'on'] }), says: /is no rule/ },
   {

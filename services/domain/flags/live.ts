@@ -1,0 +1,114 @@
+import type { Clock } from '#platform/clock/index.ts';
+import type { Db } from '#platform/db/index.ts';
+import type { Logger } from '#platform/log/index.ts';
+import type { Metrics } from '#platform/metrics/index.ts';
+import { compileLive } from './envelope.ts';
+import { watchFlagFile } from './flag-file.ts';
+import { createFlagIntake, type FlagEvent, type FlagStore } from './flag-store.ts';
+import { FLAGS } from './flags.ts';
+import { hasLaterFlags, liveFlags } from './store.ts';
+
+/** A flip is everywhere within 5 s (p99): a second of waiting leaves room for a slow answer and for one that failed. */
+const POLL_MS = 1_000;
+
+export type LiveFlagsInput = {
+  /** The live document of the controller as it is mounted, or a document of one's own; undefined: none. */
+  file: string | undefined;
+  /** A login that may ask `ops.live_flags`. */
+  db: Db;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  pollMs?: number;
+};
+
+/**
+ * The flags of a process: what the mounted file says at the start and while the database is away, and what the database
+ * says within about a second. Of the two the later set wins; a file with a document of one's own wins over both.
+ */
+export function openFlags(input: LiveFlagsInput): FlagStore {
+  const { file, db, log, metrics } = input;
+  const measured = measure(metrics);
+  const intake = createFlagIntake({
+    clock: input.clock,
+    report: (event) => {
+      tell(log, event);
+      measured.show(intake.state());
+    },
+    acceptsShrink: () => false,
+    shrinkHint: ' A restart does that, too.',
+  });
+  const watching = file === undefined ? undefined : watchFlagFile({ file, code: FLAGS, intake });
+  measured.show(intake.state());
+
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+  /** Of what the database showed, taken or not: a set that this code refuses must not be fetched each second. */
+  let seen = 0;
+  async function ask(): Promise<void> {
+    // A document of one's own has a version and no sequence.
+    const { version, sequence } = intake.state();
+    if (version !== null && sequence === null) return;
+    const known = Math.max(seen, sequence ?? 0);
+    if (!(await hasLaterFlags(db, known))) return;
+    const live = await db.withTx((tx) => liveFlags(tx, known), { readOnly: true });
+    if (closed || !live) return;
+    seen = live.sequence;
+    intake.offer('database', compileLive(live, FLAGS));
+    measured.show(intake.state());
+  }
+  async function poll(): Promise<void> {
+    await ask().then(
+      () => measured.polled('ok'),
+      // Nothing to say each second: the database's own metrics and alerts speak of it, and the file still arrives.
+      () => measured.polled('failed'),
+    );
+    // Jitter: pods that started together would ask together for ever.
+    if (!closed) timer = setTimeout(poll, (input.pollMs ?? POLL_MS) * (0.8 + 0.4 * Math.random())).unref();
+  }
+  void poll();
+  return {
+    current: intake.current,
+    state: intake.state,
+    onChange: intake.onChange,
+    checkNow: () => watching?.checkNow(),
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      watching?.close();
+    },
+  };
+}
+
+function tell(log: Logger, event: FlagEvent): void {
+  if (event.change === 'loaded') log.info('flags loaded', event);
+  else if (event.change === 'recovered') log.info('flags are good again', event);
+  else log.warn('flags not taken; the last good ones stay', event);
+}
+
+function measure(metrics: Metrics) {
+  const sequence = metrics.gauge('klar_flags_sequence', 'Sequence of the flag set in use; 0 before the first.');
+  const loadedAt = metrics.gauge('klar_flags_loaded_timestamp_seconds', 'When the flags in use were taken; 0: never.');
+  const problem = metrics.gauge('klar_flags_problem', '1 while what lies there is not what is in use.');
+  const polls = metrics.counter('klar_flags_polls_total', 'Questions to the database for later flags.', ['result']);
+  return {
+    show(state: ReturnType<FlagStore['state']>) {
+      sequence.set(state.sequence ?? 0);
+      loadedAt.set((state.loadedAt?.getTime() ?? 0) / 1_000);
+      problem.set(state.problem ? 1 : 0);
+    },
+    polled: (result: 'ok' | 'failed') => polls.inc({ result }),
+  };
+}
+
+/** What `/versionz` says of the flags in a process. */
+export function flagsVersion(store: FlagStore): object {
+  const { version, sequence, source, loadedAt, problem } = store.state();
+  return {
+    version,
+    sequence,
+    source,
+    since: loadedAt?.toISOString() ?? null,
+    problem: problem && { since: problem.since.toISOString(), source: problem.source, text: problem.text },
+  };
+}
