@@ -16,7 +16,7 @@ import { until } from '../../support/until.ts';
 import { type FakeKube, type FakeObject, startFakeKube } from './fake-kube.ts';
 
 const MAPS = '/api/v1/namespaces/klar/configmaps';
-const openssl = promisify(execFile).bind(undefined, 'openssl');
+const openssl = (args: string[]) => promisify(execFile)('openssl', args);
 
 /** Certificates as an API server has them: one authority, and what can be wrong with a leaf of it. */
 async function makeCertificates(dir: string) {
