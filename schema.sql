@@ -29,6 +29,7 @@ role klar_owner: nologin
 role klar_restore: nologin
 role klar_restore_a: login; in klar_restore
 role klar_restore_b: login; in klar_restore
+role klar_rotator: nologin CREATEROLE; in klar_api_a, klar_api_b, klar_auth_a, klar_auth_b, klar_backup_a, klar_backup_b, klar_cleanup_a, klar_cleanup_b, klar_controller_a, klar_controller_b, klar_ingest_a, klar_ingest_b, klar_ops_a, klar_ops_b, klar_restore_a, klar_restore_b, klar_worker_a, klar_worker_b, pg_signal_backend
 role klar_worker: nologin
 role klar_worker_a: login; in klar_worker; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=25s
 role klar_worker_b: login; in klar_worker; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=25s
@@ -42,6 +43,7 @@ create schema pgboss authorization klar_owner;
 create schema routing authorization klar_owner;
 grant usage on schema app to klar_api;
 grant usage on schema app to klar_cleanup;
+grant usage on schema app to klar_controller;
 grant usage on schema app to klar_ops;
 grant usage on schema app to klar_worker;
 grant usage on schema auth to klar_auth;
@@ -62,6 +64,7 @@ grant usage on schema pgboss to klar_ops;
 grant usage on schema pgboss to klar_worker;
 grant usage on schema routing to klar_api;
 grant usage on schema routing to klar_cleanup;
+grant usage on schema routing to klar_controller;
 grant usage on schema routing to klar_ops;
 grant usage on schema routing to klar_worker;
 
@@ -93,6 +96,7 @@ grant insert, select on app.api_keys to klar_api;
 grant delete on app.api_keys to klar_cleanup;
 grant update (sealed_hash, last_used_at, revoked_at) on app.api_keys to klar_api;
 grant select (tenant_id, id, prefix, revoked_at) on app.api_keys to klar_cleanup;
+grant select (tenant_id, id, prefix, sealed_hash), update (sealed_hash) on app.api_keys to klar_controller;
 
 -- app.audit_pending
 create table app.audit_pending (
@@ -1020,6 +1024,112 @@ grant insert, select on ops.restore_proofs to klar_ops;
 grant select on ops.restore_proofs to klar_worker;
 grant select (id, finished_at, ok) on ops.restore_proofs to klar_cleanup;
 
+-- ops.rotation_requests
+create table ops.rotation_requests (
+  id text not null,
+  secret text not null,
+  action text not null,
+  emergency boolean not null default false,
+  reason text,
+  requested_by text not null,
+  requested_at timestamp with time zone not null default clock_timestamp(),
+  taken_at timestamp with time zone,
+  accepted boolean,
+  answer text,
+  constraint rotation_requests_pkey PRIMARY KEY (id),
+  constraint rotation_requests_action_check CHECK ((action = ANY (ARRAY['rotate'::text, 'cancel'::text, 'rollback'::text]))),
+  constraint rotation_requests_answer_check CHECK ((length(answer) <= 1000)),
+  constraint rotation_requests_check CHECK (((taken_at IS NULL) = (accepted IS NULL))),
+  constraint rotation_requests_id_check CHECK ((id ~~ 'rrq\_%'::text)),
+  constraint rotation_requests_reason_check CHECK ((length(reason) <= 500)),
+  constraint rotation_requests_requested_by_check CHECK ((length(requested_by) <= 200)),
+  constraint rotation_requests_secret_check CHECK ((secret ~ '^[A-Z][A-Z0-9_]{1,62}$'::text))
+);
+CREATE INDEX rotation_requests_by_time ON ops.rotation_requests USING btree (requested_at);
+CREATE INDEX rotation_requests_open ON ops.rotation_requests USING btree (requested_at) WHERE (taken_at IS NULL);
+grant delete on ops.rotation_requests to klar_cleanup;
+grant select, update on ops.rotation_requests to klar_controller;
+grant insert, select on ops.rotation_requests to klar_ops;
+grant select (id, requested_at) on ops.rotation_requests to klar_cleanup;
+
+-- ops.rotation_steps
+create table ops.rotation_steps (
+  rotation_id text not null,
+  number integer not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  step text not null,
+  event text not null,
+  note text,
+  term bigint not null,
+  constraint rotation_steps_pkey PRIMARY KEY (rotation_id, number),
+  constraint rotation_steps_rotation_id_fkey FOREIGN KEY (rotation_id) REFERENCES ops.rotations(id) ON DELETE CASCADE,
+  constraint rotation_steps_event_check CHECK ((event = ANY (ARRAY['begun'::text, 'acted'::text, 'waits'::text, 'failed'::text, 'asked'::text, 'ended'::text]))),
+  constraint rotation_steps_note_check CHECK ((length(note) <= 1000))
+);
+grant insert, select on ops.rotation_steps to klar_controller;
+grant select on ops.rotation_steps to klar_ops;
+
+-- ops.rotations
+create table ops.rotations (
+  id text not null,
+  secret text not null,
+  kind text not null,
+  step text not null,
+  acted boolean not null default false,
+  outcome text,
+  from_generation text not null,
+  to_generation text,
+  emergency boolean not null default false,
+  soak_s integer not null,
+  quiet_s integer not null,
+  was_active boolean not null default false,
+  back boolean not null default false,
+  started_at timestamp with time zone not null default clock_timestamp(),
+  step_since timestamp with time zone not null default clock_timestamp(),
+  finished_at timestamp with time zone,
+  started_by text not null,
+  reason text,
+  waiting text,
+  term bigint not null,
+  constraint rotations_pkey PRIMARY KEY (id),
+  constraint rotations_check CHECK (((outcome IS NULL) = (finished_at IS NULL))),
+  constraint rotations_check1 CHECK ((to_generation IS DISTINCT FROM from_generation)),
+  constraint rotations_from_generation_check CHECK ((length(from_generation) <= 64)),
+  constraint rotations_id_check CHECK ((id ~~ 'rot\_%'::text)),
+  constraint rotations_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'rolled_back'::text, 'abandoned'::text]))),
+  constraint rotations_quiet_s_check CHECK ((quiet_s >= 0)),
+  constraint rotations_reason_check CHECK ((length(reason) <= 500)),
+  constraint rotations_secret_check CHECK ((secret ~ '^[A-Z][A-Z0-9_]{1,62}$'::text)),
+  constraint rotations_soak_s_check CHECK ((soak_s >= 0)),
+  constraint rotations_started_by_check CHECK ((length(started_by) <= 200)),
+  constraint rotations_step_check CHECK ((step = ANY (ARRAY['creating'::text, 'provisioning'::text, 'distributing'::text, 'testing'::text, 'activating'::text, 'soaking'::text, 'retiring'::text, 'verifying'::text, 'reverting'::text, 'draining'::text, 'withdrawing'::text]))),
+  constraint rotations_to_generation_check CHECK ((length(to_generation) <= 64)),
+  constraint rotations_waiting_check CHECK ((length(waiting) <= 1000))
+);
+CREATE INDEX rotations_by_secret ON ops.rotations USING btree (secret, started_at);
+CREATE INDEX rotations_ended ON ops.rotations USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+CREATE UNIQUE INDEX rotations_running ON ops.rotations USING btree (secret) WHERE (outcome IS NULL);
+grant delete on ops.rotations to klar_cleanup;
+grant insert, select, update on ops.rotations to klar_controller;
+grant select on ops.rotations to klar_ops;
+grant select (id, secret, finished_at) on ops.rotations to klar_cleanup;
+
+-- ops.secret_states
+create table ops.secret_states (
+  secret text not null,
+  kind text not null,
+  generation text not null,
+  since timestamp with time zone not null default clock_timestamp(),
+  due_at timestamp with time zone,
+  reason text not null,
+  message text not null,
+  observed_at timestamp with time zone not null default clock_timestamp(),
+  constraint secret_states_pkey PRIMARY KEY (secret),
+  constraint secret_states_message_check CHECK ((length(message) <= 2000))
+);
+grant delete, insert, select, update on ops.secret_states to klar_controller;
+grant select on ops.secret_states to klar_ops;
+
 -- ops.task_runs
 create table ops.task_runs (
   id text not null,
@@ -1128,6 +1238,7 @@ grant select on routing.tenants to klar_cleanup;
 grant select on routing.tenants to klar_ops;
 grant select on routing.tenants to klar_worker;
 grant update (billing_state, blocked) on routing.tenants to klar_api;
+grant select (tenant_id) on routing.tenants to klar_controller;
 
 -- app.current_tenant()
 CREATE OR REPLACE FUNCTION app.current_tenant()
@@ -1147,6 +1258,7 @@ end
 $function$;
 grant execute on function app.current_tenant() to klar_api;
 grant execute on function app.current_tenant() to klar_cleanup;
+grant execute on function app.current_tenant() to klar_controller;
 grant execute on function app.current_tenant() to klar_ops;
 grant execute on function app.current_tenant() to klar_worker;
 
@@ -1297,6 +1409,23 @@ end
 $function$;
 grant execute on function ops.count_expired_auth(text) to klar_cleanup;
 
+-- ops.end_login_sessions(text)
+CREATE OR REPLACE FUNCTION ops.end_login_sessions(login text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if login !~ '^klar_(api|auth|ingest|worker|controller|backup|restore|cleanup|ops)_[ab]$' then
+    raise exception 'no login whose password rotates' using errcode = '22023';
+  end if;
+  return (select count(*) filter (where pg_terminate_backend(a.pid)) from pg_stat_activity a where a.usename = login);
+end
+$function$;
+alter function ops.end_login_sessions(text) owner to klar_rotator;
+grant execute on function ops.end_login_sessions(text) to klar_controller;
+
 -- ops.holds_task_run(text,text)
 CREATE OR REPLACE FUNCTION ops.holds_task_run(run text, holder text)
  RETURNS boolean
@@ -1316,21 +1445,19 @@ grant execute on function ops.holds_task_run(text,text) to klar_cleanup;
 grant execute on function ops.holds_task_run(text,text) to klar_ops;
 grant execute on function ops.holds_task_run(text,text) to klar_worker;
 
--- ops.live_flags(text)
-CREATE OR REPLACE FUNCTION ops.live_flags(known text)
+-- ops.live_flags(bigint)
+CREATE OR REPLACE FUNCTION ops.live_flags(known bigint)
  RETURNS TABLE(sequence bigint, version text, document text)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select l.sequence, l.version, l.document
-    from (select f.sequence, f.version, f.document from ops.flag_sets f order by f.sequence desc limit 1) l
-   where l.version is distinct from known
+  select f.sequence, f.version, f.document from ops.flag_sets f where f.sequence > known order by f.sequence desc limit 1
 $function$;
-grant execute on function ops.live_flags(text) to klar_api;
-grant execute on function ops.live_flags(text) to klar_controller;
-grant execute on function ops.live_flags(text) to klar_ingest;
-grant execute on function ops.live_flags(text) to klar_worker;
+grant execute on function ops.live_flags(bigint) to klar_api;
+grant execute on function ops.live_flags(bigint) to klar_controller;
+grant execute on function ops.live_flags(bigint) to klar_ingest;
+grant execute on function ops.live_flags(bigint) to klar_worker;
 
 -- ops.purge_auth(text,integer)
 CREATE OR REPLACE FUNCTION ops.purge_auth(what text, most integer)
@@ -1385,6 +1512,29 @@ grant execute on function ops.schema_version() to klar_controller;
 grant execute on function ops.schema_version() to klar_ingest;
 grant execute on function ops.schema_version() to klar_ops;
 grant execute on function ops.schema_version() to klar_worker;
+
+-- ops.set_login_verifier(text,text)
+CREATE OR REPLACE FUNCTION ops.set_login_verifier(login text, verifier text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if login !~ '^klar_(api|auth|ingest|worker|controller|backup|restore|cleanup|ops)_[ab]$' then
+    raise exception 'no login whose password rotates' using errcode = '22023';
+  end if;
+  if verifier is null then
+    execute format('alter role %I password null', login);
+  elsif verifier ~ '^SCRAM-SHA-256\$[0-9]{4,6}:[A-Za-z0-9+/=]{16,64}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}$' then
+    execute format('alter role %I password %L', login, verifier);
+  else
+    raise exception 'not a SCRAM-SHA-256 verifier' using errcode = '22023';
+  end if;
+end
+$function$;
+alter function ops.set_login_verifier(text,text) owner to klar_rotator;
+grant execute on function ops.set_login_verifier(text,text) to klar_controller;
 
 -- ops.status_numbers()
 CREATE OR REPLACE FUNCTION ops.status_numbers()

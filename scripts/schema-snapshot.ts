@@ -22,6 +22,8 @@ async function make(): Promise<SchemaSnapshot> {
     const url = server.superuserUrl;
     await ensureRoles({ superuserUrl: url });
     await migrateDatabase({ url });
+    // Again, as an installation ends up: two functions are handed to the role that may run them.
+    await ensureRoles({ superuserUrl: url });
     const db = createDb({ url, role: 'klar_ops', poolSize: 1 });
     try {
       return await exportSchema(db);

@@ -35,7 +35,10 @@ export async function prepareDatabase(
         await ensureRoles({ superuserUrl, passwords });
         const roles = databaseEnvironment(env, superuserUrl, passwords);
         const url = roles.DATABASE_URL_MIGRATOR ?? superuserUrl;
-        return migrateDatabase({ url });
+        const migrated = await migrateDatabase({ url });
+        // Again: what a migration made may belong to a role that only a superuser can give it to.
+        await ensureRoles({ superuserUrl });
+        return migrated;
       },
       ({ applied }) => (applied.length > 0 ? `${applied.length} migrations applied` : 'nothing to do'),
     );

@@ -19,6 +19,8 @@ import type { AcceptedSecret, Provider, Refusal } from './verify/provider.ts';
 export type IngestDeps = {
   /** The secrets accepted now; empty or undefined: not set up here, which is our fault and a 503. */
   secrets: (provider: string) => readonly AcceptedSecret[] | undefined;
+  /** Told which generation signed. */
+  used?: ((provider: string, generation: string) => void) | undefined;
   /** Stores all events and commits, or throws. */
   insert: (events: readonly NewEvent[]) => Promise<unknown>;
   clock: Clock;
@@ -113,6 +115,7 @@ export function createIngestListener(deps: IngestDeps): IngestListener {
       refuse(provider, response, verified.reason);
       return;
     }
+    deps.used?.(provider.name, verified.generation);
     const event: NewEvent = {
       ...verified.key,
       id: newId('evt', receivedAt.getTime()),

@@ -2,6 +2,7 @@
 import { oldFlagSets } from '#domain/flags/index.ts';
 import { oldDeliveries } from '#domain/notifications/index.ts';
 import { oldBackupRows, oldRestoreProofs, oldTaskRuns } from '#domain/operations/index.ts';
+import { oldRotationRequests, oldRotations } from '#domain/secrets/index.ts';
 import { oldInvitations, revokedApiKeys } from '#domain/tenancy/index.ts';
 import { oldEvents, oldHeartbeats, oldPayloads } from '#domain/webhooks/index.ts';
 import type { TenantTx, Tx } from '#platform/db/index.ts';
@@ -109,6 +110,14 @@ export const RETENTION: Readonly<Record<string, Retention>> = {
   'ops.restore_proofs': {
     rules: [system(`${DAYS.taskRun} days, but what is newer than the last good one`, oldRestoreProofs(DAYS.taskRun))],
   },
+  'ops.rotation_requests': {
+    rules: [system(`${DAYS.taskRun} days after it was asked`, oldRotationRequests(DAYS.taskRun))],
+  },
+  'ops.rotation_steps': { keep: 'goes with its rotation (foreign key)' },
+  'ops.rotations': {
+    rules: [system(`${DAYS.taskRun} days after the end, but the last of each secret`, oldRotations(DAYS.taskRun))],
+  },
+  'ops.secret_states': { keep: 'one row a secret that exists' },
   'ops.task_runs': {
     rules: [system(`${DAYS.taskRun} days after the end, but the last success of each task`, oldTaskRuns(DAYS.taskRun))],
   },

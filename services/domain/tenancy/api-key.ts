@@ -8,6 +8,8 @@ export interface Pepper {
   generation(): string;
   /** Current first, then previous. */
   accepted(): readonly { value: string; generation: string }[];
+  /** Told which generation opened a stored hash. */
+  used?(generation: string): void;
 }
 
 const PREFIX_LENGTH = 12;
@@ -53,9 +55,11 @@ export function openHash(sealed: string, place: string, pepper: Pepper): Buffer 
   // Its own generation first. The others too: a generation may be renamed when a setting moves to a file.
   const own = pepper.accepted().filter((p) => p.generation === generation);
   const others = pepper.accepted().filter((p) => p.generation !== generation);
-  for (const { value } of [...own, ...others]) {
+  for (const { value, generation: tried } of [...own, ...others]) {
     try {
-      return openAes256Gcm(aesKey(value), bytes, place);
+      const hash = openAes256Gcm(aesKey(value), bytes, place);
+      pepper.used?.(tried);
+      return hash;
     } catch {
       // Another generation's: the next one may open it.
     }

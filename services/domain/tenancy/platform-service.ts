@@ -14,11 +14,14 @@ export type TenantSummary = tenants.TenantListRow;
 
 /** The platform principal behind ADMIN_TOKEN, or undefined when `token` is none of its accepted values. */
 export function platformPrincipalOfToken(
-  adminToken: { accepted(): readonly { value: string }[] } | undefined,
+  adminToken:
+    | { accepted(): readonly { value: string; generation?: string }[]; used?(generation: string): void }
+    | undefined,
   token: string,
 ): PlatformPrincipal | undefined {
   // No short cut: every accepted value is compared, each in constant time.
-  const match = (adminToken?.accepted() ?? []).filter(({ value }) => safeEqual(value, token)).length > 0;
+  const [match] = (adminToken?.accepted() ?? []).filter(({ value }) => safeEqual(value, token));
+  if (match?.generation !== undefined) adminToken?.used?.(match.generation);
   return match ? { kind: 'platform', id: 'admin-token', permissions: PLATFORM_PERMISSIONS } : undefined;
 }
 

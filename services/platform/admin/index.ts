@@ -68,9 +68,13 @@ function json(status: number, body: unknown): { status: number; type: string; bo
   return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(body)}\n` };
 }
 
-/** What `/versionz` says of a process: image, commit and the generation of each secret it holds; never a value. */
+/**
+ * What `/versionz` says of a process: image, commit, and of each secret it holds the generation in use, those that it
+ * accepts and for how many seconds each was not used here; never a value.
+ */
 export const versionOf = (settings: Settings): object => ({
   image: settings.KLAR_IMAGE_DIGEST ?? null,
   commit: settings.KLAR_COMMIT ?? null,
   secrets: Object.fromEntries(settings.meta.secrets.map((secret) => [secret.name, secret.generation()])),
+  accepted: Object.fromEntries(settings.meta.secrets.map((secret) => [secret.name, secret.uses()])),
 });

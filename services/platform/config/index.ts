@@ -14,7 +14,7 @@ export {
 } from './load.ts';
 export { ConfigError, didYouMean, type Problem } from './problems.ts';
 export { isStrict } from './rules.ts';
-export { fixedSecret, type Secret, type SecretValue } from './secret.ts';
+export { digestGeneration, fixedSecret, type Secret, type SecretUse, type SecretValue } from './secret.ts';
 export type { SecretEvent } from './secret-watch.ts';
 export { PROCESSES, type ProcessName } from './setting.ts';
 export { RENAMED, type SettingName, SPEC } from './spec.ts';

@@ -15,10 +15,24 @@ export type Secret = {
   accepted(): SecretValue[];
   generation(): string;
   readonly origin: 'file' | 'env' | 'generated';
+  /** Says that a generation was used: a signature checked, a token matched. A rotation ends only the unused. */
+  used(generation: string): void;
+  uses(): SecretUse[];
   /** Called after each change of the accept-set. Returns how to stop listening. */
   onChange(fn: () => void): () => void;
   /** Node's inspection and JSON.stringify would otherwise print the value into a log or an error. */
   toJSON(): string;
+};
+
+/** How an accepted generation was used in this process. */
+export type SecretUse = {
+  generation: string;
+  uses: number;
+  /**
+   * Seconds since it was last used or was the current one here, by the monotonic clock: a step of the wall clock makes
+   * nothing look unused.
+   */
+  idleS: number;
 };
 
 export type SecretControl = { secret: Secret; replace(values: [SecretValue, ...SecretValue[]]): boolean };
@@ -30,12 +44,32 @@ export function makeSecret(
 ): SecretControl {
   let values = first;
   const listeners = new Set<() => void>();
+  const seconds = () => performance.now() / 1_000;
+  const began = seconds();
+  const uses = new Map<string, { uses: number; lastAt: number }>();
+  const useOf = (generation: string) => {
+    const use = uses.get(generation) ?? { uses: 0, lastAt: began };
+    uses.set(generation, use);
+    return use;
+  };
   const secret: Secret = {
     name,
     origin,
     current: () => values[0].value,
     accepted: () => [...values],
     generation: () => values[0].generation,
+    used(generation) {
+      // What is not accepted cannot have been used, and must not fill the memory.
+      if (!values.some((one) => one.generation === generation)) return;
+      const use = useOf(generation);
+      use.uses += 1;
+      use.lastAt = seconds();
+    },
+    uses: () =>
+      values.map(({ generation }, index) => {
+        const { uses, lastAt } = useOf(generation);
+        return { generation, uses, idleS: index === 0 ? 0 : seconds() - lastAt };
+      }),
     onChange(fn) {
       listeners.add(fn);
       return () => listeners.delete(fn);
@@ -48,7 +82,12 @@ export function makeSecret(
     replace(next) {
       const same = JSON.stringify(next) === JSON.stringify(values);
       if (same) return false;
+      // What was handed out under it may still be on its way, whoever used it last.
+      useOf(values[0].generation).lastAt = seconds();
       values = next;
+      for (const generation of uses.keys()) {
+        if (!next.some((one) => one.generation === generation)) uses.delete(generation);
+      }
       for (const listener of listeners) listener();
       return true;
     },

@@ -1,6 +1,14 @@
 import pg from 'pg';
 import { sqlState } from './errors.ts';
-import { GROUP_ROLES, type GroupRole, LOGIN_ROLES, type LoginRole, OWNER_ROLE } from './role-names.ts';
+import {
+  GROUP_ROLES,
+  type GroupRole,
+  LOGIN_ROLES,
+  type LoginRole,
+  OWNER_ROLE,
+  ROTATED_LOGINS,
+  ROTATOR_ROLE,
+} from './role-names.ts';
 import { matchesVerifier, scramVerifier } from './scram.ts';
 
 export interface EnsureRolesInput {
@@ -89,12 +97,13 @@ async function ensureAttributes(client: pg.Client, change: Change): Promise<void
      from pg_roles where rolname like 'klar\\_%'`,
   );
   const found = new Map(rows.map((row) => [row.rolname as string, row]));
-  for (const role of [OWNER_ROLE, ...GROUP_ROLES, ...LOGIN_ROLES]) {
+  for (const role of [OWNER_ROLE, ROTATOR_ROLE, ...GROUP_ROLES, ...LOGIN_ROLES]) {
     const login = (LOGIN_ROLES as string[]).includes(role);
     // BYPASSRLS is not inherited, and pg_dump refuses to run under FORCE ROW LEVEL SECURITY.
     const bypass = role.startsWith('klar_backup');
+    const creates = role === ROTATOR_ROLE;
     const wanted =
-      `${login ? 'login' : 'nologin'} nosuperuser nocreatedb nocreaterole noreplication inherit ` +
+      `${login ? 'login' : 'nologin'} nosuperuser nocreatedb ${creates ? 'createrole' : 'nocreaterole'} noreplication inherit ` +
       `${bypass ? 'bypassrls' : 'nobypassrls'}`;
     const row = found.get(role);
     if (row === undefined) await change(`create role ${role} ${wanted}`);
@@ -103,7 +112,7 @@ async function ensureAttributes(client: pg.Client, change: Change): Promise<void
       row.rolbypassrls !== bypass ||
       row.rolsuper ||
       row.rolcreatedb ||
-      row.rolcreaterole ||
+      row.rolcreaterole !== creates ||
       row.rolreplication ||
       !row.rolinherit
     ) {
@@ -122,10 +131,41 @@ async function ensureMemberships(client: pg.Client, change: Change): Promise<voi
     ...LOGIN_ROLES.map((login): [string, string] => [login.slice(0, -2), login]),
     [OWNER_ROLE, 'klar_migrator'],
     ['pg_read_all_data', 'klar_backup'],
+    ['pg_signal_backend', ROTATOR_ROLE],
   ];
   for (const [group, member] of wanted) {
     if (!found.has(`${group} ${member}`)) await change(`grant ${group} to ${member}`);
   }
+  await ensureRotator(client, change);
+}
+
+/** Functions that only work when the rotator owns them. */
+const ROTATOR_FUNCTIONS = ['ops.set_login_verifier(text, text)', 'ops.end_login_sessions(text)'];
+
+async function ensureRotator(client: pg.Client, change: Change): Promise<void> {
+  const { rows } = await client.query(`select current_setting('server_version_num')::int as version`);
+  // Since PostgreSQL 16 CREATEROLE reaches only the roles that one administers; before, every role but superusers.
+  if (rows[0].version >= 160_000) {
+    const found = await client.query(
+      `select g.rolname as of from pg_auth_members a
+       join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
+       where m.rolname = $1 and a.admin_option and not a.inherit_option and not a.set_option`,
+      [ROTATOR_ROLE],
+    );
+    const administered = new Set(found.rows.map((row) => row.of as string));
+    for (const login of ROTATED_LOGINS) {
+      if (administered.has(login)) continue;
+      await change(`grant ${login} to ${ROTATOR_ROLE} with admin true, inherit false, set false`);
+    }
+  }
+  // A migration or a restore makes them the owner's, who cannot hand them over: that would need membership in the rotator,
+  // and with it in every login.
+  const strayed = await client.query(
+    `select f.name from unnest($1::text[]) f(name) join pg_proc p on p.oid = to_regprocedure(f.name)
+     join pg_roles o on o.oid = p.proowner where o.rolname <> $2`,
+    [ROTATOR_FUNCTIONS, ROTATOR_ROLE],
+  );
+  for (const { name } of strayed.rows) await change(`alter function ${name} owner to ${ROTATOR_ROLE}`);
 }
 
 async function ensureSettings(client: pg.Client, change: Change): Promise<void> {

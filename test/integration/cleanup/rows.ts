@@ -159,6 +159,31 @@ export const CASES: readonly Case[] = [
     left: `select replace(id, 'prf_', '') as name from ops.restore_proofs where id <> 'prf_last'`,
   },
   {
+    table: 'ops.rotations',
+    age: '400 days',
+    tenant: false,
+    insert: [
+      `insert into ops.rotations (id, secret, kind, step, acted, outcome, from_generation, to_generation, soak_s, quiet_s,
+         started_at, finished_at, started_by, term)
+       values ('rot_' || $1, 'ADMIN_TOKEN', 'admin-token', 'verifying', true, 'done', 'a', 'b', 0, 0, $2, $2, 'test', 1)`,
+      `insert into ops.rotations (id, secret, kind, step, acted, outcome, from_generation, to_generation, soak_s, quiet_s,
+         started_at, finished_at, started_by, term)
+       select 'rot_last', 'ADMIN_TOKEN', 'admin-token', 'verifying', true, 'done', 'a', 'b', 0, 0, now(), now(), 'test', 1
+        where $1 <> '' and $2 is not null on conflict do nothing`,
+    ],
+    left: `select replace(id, 'rot_', '') as name from ops.rotations where id <> 'rot_last'`,
+  },
+  {
+    table: 'ops.rotation_requests',
+    age: '400 days',
+    tenant: false,
+    insert: [
+      `insert into ops.rotation_requests (id, secret, action, requested_by, requested_at)
+       values ('rrq_' || $1, 'ADMIN_TOKEN', 'rotate', 'test', $2)`,
+    ],
+    left: `select replace(id, 'rrq_', '') as name from ops.rotation_requests`,
+  },
+  {
     table: 'ops.task_runs',
     age: '400 days',
     tenant: false,

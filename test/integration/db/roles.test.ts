@@ -34,7 +34,7 @@ describe('roles ensure', () => {
       server.superuserUrl,
       `select count(*)::int as n from pg_roles where rolname like 'klar\\_%'`,
     );
-    assert.deepEqual(rows, [{ n: 31 }]);
+    assert.deepEqual(rows, [{ n: 32 }]);
     for (const superuserUrl of urls)
       assert.deepEqual((await ensureRoles({ superuserUrl, passwords: { klar_api_a: 'first' } })).changes, []);
   });

@@ -1,0 +1,28 @@
+export { type Blackout, inBlackout } from './blackout.ts';
+export { sayDuration } from './duration.ts';
+export { isKind, KINDS, type Kind, kindFor } from './kinds.ts';
+export {
+  BACK,
+  canGoBack,
+  type Decision,
+  decide,
+  nextStep,
+  type Outcome,
+  type Rotation,
+  type Slots,
+  STEPS,
+  type Step,
+} from './machine.ts';
+export { behind, type HeldSecret, type PodReport, type Pods } from './pods.ts';
+export { describePolicyProblem, type Policy, type PolicyProblem, type PolicyResult, parsePolicies } from './policy.ts';
+export { dueAt, type Scheduled, scheduled } from './schedule.ts';
+export * as rotationStore from './store.ts';
+export {
+  type HistoryRow,
+  oldRotationRequests,
+  oldRotations,
+  type RequestAction,
+  type RotationRequest,
+  type RotationRow,
+  type SecretState,
+} from './store.ts';

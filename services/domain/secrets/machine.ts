@@ -1,0 +1,174 @@
+import { behind, type Pods, stillUsing } from './pods.ts';
+
+/** The steps of a rotation, in order. The design names them (section 9). */
+export const STEPS = [
+  'creating',
+  'provisioning',
+  'distributing',
+  'testing',
+  'activating',
+  'soaking',
+  'retiring',
+  'verifying',
+] as const;
+/** The way back, in order. */
+export const BACK = ['reverting', 'draining', 'withdrawing'] as const;
+export type Step = (typeof STEPS)[number] | (typeof BACK)[number];
+export type Outcome = 'done' | 'rolled_back' | 'abandoned';
+
+/** One rotation as stored. Generations name values; no value is in it. */
+export type Rotation = {
+  id: string;
+  secret: string;
+  kind: string;
+  step: Step;
+  /** The effect of the step is there and recorded. */
+  acted: boolean;
+  stepSince: Date;
+  from: string;
+  /** Known once the new value exists. */
+  to: string | null;
+  emergency: boolean;
+  soakS: number;
+  quietS: number;
+  /** The new value was in use: going back has to drain it first. */
+  wasActive: boolean;
+  /** Somebody asked to go back. */
+  back: boolean;
+};
+
+/** Which generation is in which place of the secret's store. */
+export type Slots = { current: string; previous?: string; next?: string; retired?: string };
+
+export type Observed = {
+  rotation: Rotation;
+  slots: Slots;
+  pods: Pods;
+  /** Whether a running system has pods that hold this secret. */
+  expectPods: boolean;
+  /** Other users of the old value that the kind itself can see, e.g. sessions of a login; in words. */
+  usedElsewhere: readonly string[];
+};
+
+export type Decision =
+  | { do: 'act'; step: Step }
+  | { do: 'advance'; to: Step }
+  | { do: 'wait'; reason: WaitReason; why: string }
+  | { do: 'end'; outcome: Outcome; why: string };
+export type WaitReason = 'PodsBehind' | 'Soaking' | 'OldValueInUse';
+
+type Check = (o: Observed, now: Date) => Decision | undefined;
+
+const list = (words: readonly string[]) =>
+  words.length <= 5 ? words.join('; ') : `${words.slice(0, 5).join('; ')}; and ${words.length - 5} more`;
+
+const barrier =
+  (kind: 'accepts' | 'uses' | 'forgot', which: 'from' | 'to'): Check =>
+  ({ pods, rotation, expectPods }) => {
+    const generation = rotation[which];
+    if (generation === null) return undefined;
+    const late = behind(pods, kind, generation, expectPods);
+    return late.length > 0 ? { do: 'wait', reason: 'PodsBehind', why: list(late) } : undefined;
+  };
+
+const quiet =
+  (which: 'from' | 'to'): Check =>
+  ({ pods, rotation, usedElsewhere }) => {
+    const generation = rotation[which];
+    if (rotation.emergency || generation === null) return undefined;
+    const users = [...stillUsing(pods, generation, rotation.quietS), ...usedElsewhere];
+    return users.length > 0 ? { do: 'wait', reason: 'OldValueInUse', why: list(users) } : undefined;
+  };
+
+const soaked: Check = ({ rotation }, now) => {
+  const endsAt = rotation.stepSince.getTime() + rotation.soakS * 1_000;
+  if (rotation.emergency || now.getTime() >= endsAt) return undefined;
+  return { do: 'wait', reason: 'Soaking', why: `both values are accepted until ${new Date(endsAt).toISOString()}` };
+};
+
+type Rule = {
+  /** What must hold before the effect of the step. */
+  before?: Check;
+  /** What must hold after it, before the next step. */
+  after?: Check;
+  /** What the slots must look like for the step to make sense; else somebody changed the secret by hand. */
+  slots(slots: Slots, rotation: Rotation): boolean;
+};
+
+const untouched = ({ current }: Slots, { from }: Rotation) => current === from;
+const offered = (slots: Slots, rotation: Rotation) =>
+  untouched(slots, rotation) && [slots.previous, slots.next].includes(rotation.to ?? undefined);
+const active = ({ current, previous }: Slots, { from, to }: Rotation) => current === to && previous === from;
+
+/** The table of the machine: a step acts once `before` holds, and is over once `after` holds. */
+export const RULES: Readonly<Record<Step, Rule>> = {
+  creating: { slots: untouched },
+  provisioning: { slots: untouched },
+  distributing: { slots: offered, after: barrier('accepts', 'to') },
+  testing: { slots: offered },
+  // Before the effect as well: a pod that began meanwhile, or lost the value again, would refuse what others send.
+  activating: {
+    slots: (slots, rotation) => offered(slots, rotation) || active(slots, rotation),
+    before: (observed, now) =>
+      active(observed.slots, observed.rotation) ? undefined : barrier('accepts', 'to')(observed, now),
+    after: barrier('uses', 'to'),
+  },
+  soaking: { slots: active, after: soaked },
+  retiring: {
+    slots: (slots, rotation) =>
+      active(slots, rotation) || (slots.current === rotation.to && slots.retired === rotation.from),
+    before: quiet('from'),
+    after: barrier('forgot', 'from'),
+  },
+  verifying: { slots: ({ current, retired }, { from, to }) => current === to && retired === from },
+  reverting: {
+    slots: ({ current }, { from, to }) => current === from || current === to,
+    after: barrier('uses', 'from'),
+  },
+  draining: { slots: untouched },
+  withdrawing: {
+    slots: untouched,
+    before: (observed, now) => (observed.rotation.wasActive ? quiet('to')(observed, now) : undefined),
+    after: barrier('forgot', 'to'),
+  },
+};
+
+/** From here on the old value may be dead somewhere: there is no way back. */
+export const POINT_OF_NO_RETURN: Step = 'retiring';
+export const canGoBack = (step: Step): boolean => {
+  const index = (STEPS as readonly string[]).indexOf(step);
+  return index >= 0 && index < STEPS.indexOf(POINT_OF_NO_RETURN);
+};
+
+/**
+ * The one next thing to do. Pure: the same picture gives the same answer, so that whoever takes over after a kill goes on
+ * exactly there. Steps follow one another without a gap (`nextStep`); none is skipped in an emergency either, it only
+ * waits for less.
+ */
+export function decide(observed: Observed, now: Date): Decision {
+  const { rotation, slots } = observed;
+  const { step } = rotation;
+  if (rotation.back && canGoBack(step)) return { do: 'advance', to: 'reverting' };
+  const rule = RULES[step];
+  // Where the effect is recorded the slots may already look as the next thing to do leaves them.
+  if (!rule.slots(slots, rotation) && !(step === 'verifying' && rotation.acted)) {
+    return {
+      do: 'end',
+      outcome: 'abandoned',
+      why: 'the secret was changed by somebody else meanwhile; it is left as it is now',
+    };
+  }
+  if (!rotation.acted) return rule.before?.(observed, now) ?? { do: 'act', step };
+  const late = rule.after?.(observed, now);
+  if (late !== undefined) return late;
+  const next = nextStep(step);
+  if (next !== undefined) return { do: 'advance', to: next };
+  return step === 'withdrawing'
+    ? { do: 'end', outcome: 'rolled_back', why: 'the value of before is in use, the new one is gone' }
+    : { do: 'end', outcome: 'done', why: 'the old value was proven dead' };
+}
+
+export function nextStep(step: Step): Step | undefined {
+  const order: readonly Step[] = (STEPS as readonly Step[]).includes(step) ? STEPS : BACK;
+  return order[order.indexOf(step) + 1];
+}
