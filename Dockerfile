@@ -38,7 +38,7 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /us
 ENV NODE_ENV=production KLAR_PROFILE=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
-COPY package.json schema.sql security-definer.txt ./
+COPY package.json schema.sql security-definer.txt flags.yaml ./
 COPY migrations migrations
 COPY services services
 

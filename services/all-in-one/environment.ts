@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { ensureSecret } from '#platform/config/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import type { GroupRole, LoginRole } from '#platform/db/index.ts';
@@ -12,6 +13,8 @@ const GENERATED = ['AUTH_JWT_KEY', 'AUTH_SECRET', 'API_SECRET_SALT', 'ADMIN_TOKE
 /** The environment of the parts: what the person set, and everything else made or found. */
 export async function completeEnvironment(env: Env, dir: DataDir): Promise<Env> {
   const out: Env = { ...env };
+  // Seen within a second of being saved, as in a cluster.
+  out.KLAR_FLAGS_FILE ??= path.resolve(import.meta.dirname, '../../flags.yaml');
   const ownDir = !env.KLAR_SECRETS_DIR;
   if (ownDir) out.KLAR_SECRETS_DIR = dir.secrets;
   for (const name of GENERATED) {

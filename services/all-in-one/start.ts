@@ -117,7 +117,7 @@ async function start(
       return { ok, stays: routed, ...(failing ? { detail: `${failing[0]}: ${failing[1].detail ?? 'failed'}` } : {}) };
     });
   }
-  const version = () => versionOf(settings);
+  const version = () => ({ ...versionOf(settings), flags: api.flags() });
   const admin = await startAdminServer({ port: adminPort, metrics, readiness: lifecycle.readiness, version, log });
   undo.push(() => admin.close());
 

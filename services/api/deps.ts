@@ -1,4 +1,5 @@
 import type { Actor } from '#domain/audit/index.ts';
+import type { Flags } from '#domain/flags/index.ts';
 import type { Identity } from '#domain/identity/index.ts';
 import type { Payments } from '#domain/payments/index.ts';
 import type {
@@ -32,6 +33,8 @@ export interface ApiDeps {
   tenancy: Tenancy;
   /** Checkout against the configured provider. */
   payments: Payments;
+  /** What is turned on, for whom; answered from memory. */
+  flags: Pick<Flags, 'isOn'>;
   /** What `/readyz` says, for `GET /api/ready`. */
   readiness: () => Promise<Readiness>;
 }

@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import { startFlags } from '#domain/flags/index.ts';
 import { createIdentity } from '#domain/identity/index.ts';
 import { createPayments, createStripeGateway } from '#domain/payments/index.ts';
 import { createTenancy } from '#domain/tenancy/index.ts';
@@ -35,6 +36,8 @@ export interface RunningApi {
   adminPort: number;
   listener: RequestListener;
   readiness: Lifecycle['readiness'];
+  /** What `/versionz` says of the flags here. */
+  flags: () => object;
   stop(reason?: string): Promise<void>;
 }
 
@@ -56,6 +59,7 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
   const authDb = connect('klar_auth', settings.DATABASE_URL_AUTH ?? needSecret(settings, 'DATABASE_URL'));
   databaseReadiness(lifecycle, db);
 
+  const flags = await startFlags({ scope: 'api', file: settings.KLAR_FLAGS_FILE, db, clock, log, metrics });
   const pepper = needSecret(settings, 'API_SECRET_SALT');
   setCursorKeys(() => pepper.accepted().map(({ value }) => value));
   const identity = createIdentity({ settings, db: authDb, apiDb: db, clock, log, metrics });
@@ -79,6 +83,7 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
         metrics,
       }),
     }),
+    flags,
     readiness: lifecycle.readiness,
     ...input.overrides,
   };
@@ -93,13 +98,14 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
           port: settings.ADMIN_PORT,
           metrics,
           readiness: lifecycle.readiness,
-          version: () => versionOf(settings),
+          version: () => ({ ...versionOf(settings), flags: flags.version() }),
           log,
         });
   lifecycle.onStop('ready', 'http', () => server?.drain());
   lifecycle.onStop('listen', 'http', () => server?.close());
   lifecycle.onStop('drain', 'listener', () => api.close());
   lifecycle.onStop('work', 'identity', () => identity.stop());
+  lifecycle.onStop('work', 'flags', () => flags.close());
   lifecycle.onStop('pools', 'database', () => Promise.all([db.close(), authDb.close()]));
   lifecycle.onStop('flush', 'secrets', () => watching.close());
   lifecycle.onStop('flush', 'telemetry', () => telemetry.stop());
@@ -111,6 +117,7 @@ export async function startApi(input: ApiInput): Promise<RunningApi> {
     adminPort: admin?.port ?? 0,
     listener: api.listener,
     readiness: lifecycle.readiness,
+    flags: flags.version,
     stop: (reason = 'stop') => lifecycle.stop(reason),
   };
 }

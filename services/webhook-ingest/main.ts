@@ -1,3 +1,4 @@
+import { startFlags } from '#domain/flags/index.ts';
 import { insertNewEvents } from '#domain/webhooks/index.ts';
 import { startAdminServer, versionOf } from '#platform/admin/index.ts';
 import { type Clock, systemClock } from '#platform/clock/index.ts';
@@ -62,10 +63,13 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
   });
   url.onChange(() => void db.reconnect());
   databaseReadiness(lifecycle, db);
+  const clock = input.clock ?? systemClock;
+  const flags = await startFlags({ scope: 'ingest', file: settings.KLAR_FLAGS_FILE, db, clock, log, metrics });
 
   const secrets: Record<string, Secret | undefined> = { stripe: settings.STRIPE_WEBHOOK_SECRET };
   const listener = createIngestListener({
     secrets: (provider) => secrets[provider]?.accepted(),
+    used: (provider, generation) => secrets[provider]?.used(generation),
     insert: async (events) => {
       failpoint('ingest.before_insert');
       const stored = insertNewEvents(db, events);
@@ -75,7 +79,7 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
       failpoint('ingest.after_commit');
     },
     onStored: input.onStored,
-    clock: input.clock ?? systemClock,
+    clock,
     log,
     metrics,
   });
@@ -89,12 +93,13 @@ export async function startIngest(input: IngestInput): Promise<RunningIngest> {
           port: settings.ADMIN_PORT,
           metrics,
           readiness: lifecycle.readiness,
-          version: () => versionOf(settings),
+          version: () => ({ ...versionOf(settings), flags: flags.version() }),
           log,
         });
   lifecycle.onStop('ready', 'http', () => server?.drain());
   lifecycle.onStop('listen', 'http', () => server?.close());
   lifecycle.onStop('drain', 'batches', () => listener.drain());
+  lifecycle.onStop('work', 'flags', () => flags.close());
   lifecycle.onStop('pools', 'database', () => db.close());
   lifecycle.onStop('flush', 'secrets', () => watching.close());
   lifecycle.onStop('flush', 'telemetry', () => telemetry.stop());

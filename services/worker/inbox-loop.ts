@@ -7,6 +7,8 @@ export type InboxLoopInput = {
   inbox: Inbox;
   log: Logger;
   metrics: Metrics;
+  /** Asked before each claim: while false, what was received waits as it is. Default: always true. */
+  mayHandle?: () => boolean;
   /** Events handled at the same time in this process. */
   concurrency?: number;
   /** How soon an event stored by another process is seen. */
@@ -45,7 +47,9 @@ export function startInboxLoop(input: InboxLoopInput): InboxLoop {
   async function turn(stopping: AbortSignal): Promise<Turn> {
     const routed = await inbox.route();
     const free = concurrency - active.size;
-    if (free === 0 || stopping.aborted) return 'idle';
+    // Before the claim: an event that nobody claimed counts no attempt and stays claimable.
+    const may = input.mayHandle?.() ?? true;
+    if (free === 0 || stopping.aborted || !may) return 'idle';
     const claimed = await inbox.claim(free);
     // A stop that came during the claim: these were not begun, so they go back unharmed.
     if (stopping.aborted) await inbox.release(claimed);

@@ -1,3 +1,4 @@
+import { startFlags } from '#domain/flags/index.ts';
 import { createInbox } from '#domain/webhooks/index.ts';
 import { startAdminServer, versionOf } from '#platform/admin/index.ts';
 import { type Clock, systemClock } from '#platform/clock/index.ts';
@@ -73,7 +74,9 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
   const queues = createQueueWorker({ db, log, metrics });
   for (const queue of handlers.queues) queue.register((def, handler, options) => queues.work(def, handler, options));
 
-  const inboxLoop = startInboxLoop({ inbox, log, metrics });
+  const flags = await startFlags({ scope: 'worker', file: settings.KLAR_FLAGS_FILE, db, clock, log, metrics });
+  const mayHandle = () => flags.isOn('webhook-handling-enabled');
+  const inboxLoop = startInboxLoop({ inbox, log, metrics, mayHandle });
   const heartbeat = startHeartbeat({ db, inbox, clock, log, metrics });
   const operations = startOperationsGauges({ db, log, metrics });
   // Not awaited: it waits for the database as long as it takes, and /livez must answer meanwhile.
@@ -86,13 +89,14 @@ export async function startWorker(input: WorkerInput): Promise<RunningWorker> {
           port: settings.ADMIN_PORT,
           metrics,
           readiness: lifecycle.readiness,
-          version: () => versionOf(settings),
+          version: () => ({ ...versionOf(settings), flags: flags.version() }),
           log,
         });
   lifecycle.onStop('work', 'inbox', () => inboxLoop.stop());
   lifecycle.onStop('work', 'queues', () => queues.stop());
   lifecycle.onStop('work', 'heartbeat', () => heartbeat.stop());
   lifecycle.onStop('work', 'operations', () => operations.stop());
+  lifecycle.onStop('work', 'flags', () => flags.close());
   lifecycle.onStop('pools', 'database', () => db.close());
   lifecycle.onStop('flush', 'secrets', () => watching.close());
   lifecycle.onStop('flush', 'telemetry', () => telemetry.stop());

@@ -7,6 +7,7 @@ import {
   type PaymentListRow,
   UI_MODES,
 } from '#domain/payments/index.ts';
+import { fail } from '#platform/errors/index.ts';
 import { listOf, listQuery, queryBool, type Route, text } from '#platform/http/index.ts';
 import { type ApiDeps, route } from '../deps.ts';
 import { moneyAnswer } from '../money.ts';
@@ -72,7 +73,7 @@ const incidentView = (row: IncidentRow) => ({
 });
 
 /** Paying an order, and what has been paid. */
-export function paymentsRoutes({ payments }: ApiDeps): Route[] {
+export function paymentsRoutes({ payments, flags }: ApiDeps): Route[] {
   return [
     route({
       id: 'payments.create_session',
@@ -105,8 +106,13 @@ export function paymentsRoutes({ payments }: ApiDeps): Route[] {
         'payment_in_progress',
         'provider_busy',
         'payments_unavailable',
+        'checkout_disabled',
       ],
       handle: async ({ body, principal, role, actor, tenant, signal, withTx }) => {
+        const personId = principal.kind === 'person' ? principal.personId : undefined;
+        if (!flags.isOn('checkout-enabled', { tenantId: tenant.id, personId })) {
+          throw fail.unavailable('checkout_disabled', 'Paying is switched off for the moment; try again later.', 60);
+        }
         const session = await payments.createCheckout({
           tenantId: tenant.id,
           orderId: body.order_id,

@@ -13,7 +13,7 @@ export {
 export type { FlagEvent, FlagSource, FlagState, FlagStore } from './flag-store.ts';
 export { type CodeFlag, FLAGS, type FlagKey, type SwitchKey } from './flags.ts';
 export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem } from './lint.ts';
-export { flagsVersion, type LiveFlagsInput, openFlags } from './live.ts';
+export { flagsVersion, type LiveFlagsInput, openFlags, type ProcessFlags, startFlags } from './live.ts';
 export { describeProblem, type FlagProblem } from './problem.ts';
 export { createFlags, type Flags } from './provider.ts';
 export { insertFlagSet, liveFlags, oldFlagSets, type StoredFlags } from './store.ts';

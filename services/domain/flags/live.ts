@@ -6,6 +6,7 @@ import { compileLive } from './envelope.ts';
 import { watchFlagFile } from './flag-file.ts';
 import { createFlagIntake, type FlagEvent, type FlagStore } from './flag-store.ts';
 import { FLAGS } from './flags.ts';
+import { createFlags, type Flags } from './provider.ts';
 import { hasLaterFlags, liveFlags } from './store.ts';
 
 /** A flip is everywhere within 5 s (p99): a second of waiting leaves room for a slow answer and for one that failed. */
@@ -33,13 +34,13 @@ export function openFlags(input: LiveFlagsInput): FlagStore {
     clock: input.clock,
     report: (event) => {
       tell(log, event);
-      measured.show(intake.state());
+      measured.show(intake);
     },
     acceptsShrink: () => false,
     shrinkHint: ' A restart does that, too.',
   });
   const watching = file === undefined ? undefined : watchFlagFile({ file, code: FLAGS, intake });
-  measured.show(intake.state());
+  measured.show(intake);
 
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -55,7 +56,7 @@ export function openFlags(input: LiveFlagsInput): FlagStore {
     if (closed || !live) return;
     seen = live.sequence;
     intake.offer('database', compileLive(live, FLAGS));
-    measured.show(intake.state());
+    measured.show(intake);
   }
   async function poll(): Promise<void> {
     await ask().then(
@@ -90,14 +91,39 @@ function measure(metrics: Metrics) {
   const sequence = metrics.gauge('klar_flags_sequence', 'Sequence of the flag set in use; 0 before the first.');
   const loadedAt = metrics.gauge('klar_flags_loaded_timestamp_seconds', 'When the flags in use were taken; 0: never.');
   const problem = metrics.gauge('klar_flags_problem', '1 while what lies there is not what is in use.');
+  const on = metrics.gauge('klar_flags_switch_on', 'Position of each switch for who is in no target group.', ['flag']);
   const polls = metrics.counter('klar_flags_polls_total', 'Questions to the database for later flags.', ['result']);
   return {
-    show(state: ReturnType<FlagStore['state']>) {
+    show(store: Pick<FlagStore, 'state' | 'current'>) {
+      const state = store.state();
+      for (const [flag, { default: fallback }] of Object.entries(FLAGS)) {
+        on.set({ flag }, (store.current()?.flags.get(flag)?.evaluate({}).value ?? fallback) === true ? 1 : 0);
+      }
       sequence.set(state.sequence ?? 0);
       loadedAt.set((state.loadedAt?.getTime() ?? 0) / 1_000);
       problem.set(state.problem ? 1 : 0);
     },
     polled: (result: 'ok' | 'failed') => polls.inc({ result }),
+  };
+}
+
+/** The flags of a serving process: what its code asks, and what it says of them. */
+export type ProcessFlags = Flags & {
+  /** For `/versionz`. */
+  version(): object;
+};
+
+/** `openFlags`, asked through `createFlags`; `close` ends both. */
+export async function startFlags(input: LiveFlagsInput & { scope: string }): Promise<ProcessFlags> {
+  const store = openFlags(input);
+  const flags = await createFlags(store, input.scope);
+  return {
+    ...flags,
+    version: () => flagsVersion(store),
+    close: async () => {
+      store.close();
+      await flags.close();
+    },
   };
 }
 

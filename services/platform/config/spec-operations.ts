@@ -22,6 +22,13 @@ export const OPERATIONS_SPEC = {
     default: '/etc/klar/secrets',
     description: 'Folder with <NAME>/current and <NAME>/previous; read again within a second of a change.',
   }),
+  KLAR_FLAGS_FILE: text({
+    group: 'Processes',
+    processes: ['api', 'webhook-ingest', 'worker', 'all-in-one'],
+    example: 'flags.yaml',
+    description:
+      'Flags: the document that the controller writes, mounted from its ConfigMap, or one of your own, which then wins over the database. all-in-one takes flags.yaml. Absent: what the database says, before that the defaults of the code.',
+  }),
   KLAR_DATA_DIR: text({
     group: 'Processes',
     processes: ['all-in-one'],
