@@ -13,7 +13,7 @@ const EXIT_USAGE = 64;
 const PARTS: readonly (readonly string[])[] = [
   ['image', 'install', 'modes', 'migrations', 'rollout'],
   ['disruption', 'autoscaling'],
-  ['network', 'cronjobs'],
+  ['network', 'cronjobs', 'controller-core'],
   ['backup'],
 ];
 
@@ -39,6 +39,7 @@ Environment
   KLAR_TEST_IMAGE_BROKEN    built from test/cluster/images/broken: a newer migration, and no process starts
   KLAR_TEST_FAULTS          command for faults that Kubernetes cannot make: \`node-kill NODE\`, \`node-start NODE\`,
                             \`restart apiserver\`; without it those tests print 'not run' and the run fails
+  KLAR_TEST_ETCD            optional: where etcd answers, to compact it within controller-core
   KLAR_TEST_LOAD            share of the load of 200 requests and 50 webhooks a second (default 1), for a busy machine
   KLAR_TEST_INGRESS         where the ingress answers (default http://127.0.0.1:8080)
   KLAR_TEST_INGRESS_NAMESPACE  of the ingress controller's pods (default ingress)
