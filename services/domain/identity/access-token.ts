@@ -3,7 +3,7 @@ import { type JWK, errors as joseErrors, jwtVerify, SignJWT } from 'jose';
 import type { Clock } from '#platform/clock/index.ts';
 import type { Secret } from '#platform/config/index.ts';
 import { fail, type KlarError } from '#platform/errors/index.ts';
-import { isId } from '#platform/ids/index.ts';
+import { isId, newId } from '#platform/ids/index.ts';
 import { ACCESS_TOKEN_S } from './rules.ts';
 
 /** Who a token speaks for. `emailVerified` is as old as the token: five minutes at most. */
@@ -148,4 +148,19 @@ export function tokenError(error: unknown): unknown {
   if (error instanceof joseErrors.JWTExpired) return expiredToken();
   if (error instanceof joseErrors.JOSEError) return invalidToken(error);
   return error;
+}
+
+/**
+ * An access token of nobody, signed with this key: a rotation uses it to see whether a key is taken. It opens nothing, as
+ * no such person or session exists.
+ */
+export function probeToken(input: { key: Secret; issuer: string; clock: Clock }): Promise<string> {
+  return createAccessTokens(input).sign({
+    kind: 'person',
+    personId: newId('usr'),
+    sessionId: newId('ses'),
+    email: 'probe@invalid',
+    emailVerified: false,
+    name: 'Probe',
+  });
 }

@@ -1,4 +1,4 @@
-export type { PersonPrincipal } from './access-token.ts';
+export { type PersonPrincipal, probeToken } from './access-token.ts';
 export { EMAIL_PATTERN } from './email.ts';
 export { createIdentity, type Identity, type IdentityInput, type Person } from './identity.ts';
 export type { Client, TokenPair } from './kernel.ts';

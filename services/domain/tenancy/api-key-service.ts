@@ -84,3 +84,9 @@ export async function resealApiKeys(
   }
   return { resealed, unreadable: rows.length - resealed };
 }
+
+/** How many of this tenant's keys (of `limit`) one of these generations opens: none once a generation is dead. */
+export async function countOpenableKeys(tx: TenantTx, pepper: Pepper, limit = 500): Promise<number> {
+  const rows = await keys.sealedUnderAnother(tx, 'v of no generation', limit);
+  return rows.filter((row) => openHash(row.sealedHash, placeOf(tx.tenantId, row.prefix), pepper) !== undefined).length;
+}

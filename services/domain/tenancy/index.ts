@@ -1,6 +1,13 @@
 export { type Mode, tenantRefusal } from './access.ts';
 export { looksLikeApiKey, type Pepper } from './api-key.ts';
-export { type ApiKey, createApiKey, listApiKeys, resealApiKeys, revokeApiKey } from './api-key-service.ts';
+export {
+  type ApiKey,
+  countOpenableKeys,
+  createApiKey,
+  listApiKeys,
+  resealApiKeys,
+  revokeApiKey,
+} from './api-key-service.ts';
 export { authorize } from './authorize.ts';
 export { INVITATION_DAYS, type InvitationState } from './invitation.ts';
 export { type Invitation, invite, listInvitations, revokeInvitation } from './invitation-service.ts';

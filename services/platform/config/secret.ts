@@ -95,8 +95,13 @@ export function makeSecret(
 }
 
 /** A secret with a fixed value, e.g. for tests. */
-export function fixedSecret(name: string, value: string, origin: Secret['origin'] = 'env'): Secret {
-  return makeSecret(name, origin, [{ value, generation: digestGeneration(name, value) }]).secret;
+export function fixedSecret(
+  name: string,
+  value: string,
+  origin: Secret['origin'] = 'env',
+  generation = digestGeneration(name, value),
+): Secret {
+  return makeSecret(name, origin, [{ value, generation }]).secret;
 }
 
 /** 32 bits: enough to tell generations apart, too few to confirm a guess of a good secret. */

@@ -4,6 +4,8 @@ export { isCheckViolation, isConnectionLoss, isForeignKeyViolation, isUniqueViol
 export type { UrlSource } from './pool.ts';
 export { databaseReadiness, MINIMUM_SCHEMA } from './readiness.ts';
 export type { GroupRole, LoginRole } from './role-names.ts';
+export { scramVerifier } from './scram.ts';
 export { type SqlExecutor, sqlExecutor } from './sql-executor.ts';
 export { type Statement, statement } from './statement.ts';
+export { type LoginAnswer, tryLogin } from './try-login.ts';
 export type { Db, TenantTx, Tx, TxOptions, Value } from './types.ts';

@@ -1,0 +1,44 @@
+/** The rotation part of the controller as a process of its own, for tests that kill it. */
+import { checkTerm } from '#domain/operations/index.ts';
+import { systemClock } from '#platform/clock/index.ts';
+import { environment } from '#platform/config/index.ts';
+import { createDb } from '#platform/db/index.ts';
+import { armFailpoint } from '#platform/failpoint/index.ts';
+import { createLogger } from '#platform/log/index.ts';
+import { createMetrics } from '#platform/metrics/index.ts';
+import { systemTiming } from '../../../services/controller/kube/timing.ts';
+import { createFolderStore } from '../../../services/controller/rotation/folder-store.ts';
+import { createKinds } from '../../../services/controller/rotation/kinds.ts';
+import { takeLocalTerm } from '../../../services/controller/rotation/local-term.ts';
+import { createRotationMetrics } from '../../../services/controller/rotation/metrics.ts';
+import { httpPods } from '../../../services/controller/rotation/pods-view.ts';
+import { createRotations } from '../../../services/controller/rotation/rotations.ts';
+
+const env = environment() as Record<string, string>;
+armFailpoint(env.KLAR_FAILPOINT);
+const LEASE = 'test';
+const log = createLogger({ process: 'controller', level: 'info' });
+const db = createDb({ url: env.CONTROLLER_URL ?? '', role: 'klar_controller', poolSize: 4, log });
+const registry = createMetrics();
+const names = (env.SECRETS ?? '').split(',');
+const pods = JSON.parse(env.PODS ?? '[]') as { pod: string; process: string; url: string }[];
+const rotations = createRotations({
+  db,
+  store: createFolderStore(env.FOLDER ?? '', (name) => names.includes(name)),
+  pods: httpPods(async () => pods.map((pod) => ({ ...pod, ready: true }))),
+  kinds: createKinds({
+    apiBase: env.API ?? '',
+    issuer: env.ISSUER ?? '',
+    clock: systemClock,
+    ...(JSON.parse(env.KINDS ?? '{}') as object),
+  }),
+  metrics: createRotationMetrics(registry),
+  log,
+  fence: (tx, token) => checkTerm(tx, LEASE, token),
+  redact: (text) => text,
+  policyFile: env.POLICIES,
+  clock: systemClock,
+  timing: systemTiming,
+  registry,
+});
+await rotations.lead(await takeLocalTerm(db, LEASE, systemClock, new AbortController().signal));
