@@ -58,4 +58,5 @@ export class UsageError extends Error {
   }
 }
 
-export const EXIT = { ok: 0, failed: 1, usage: 64, config: 78 } as const;
+/** `later` (EX_TEMPFAIL): nothing was done, and the same call succeeds later; a CronJob tries again at no cost. */
+export const EXIT = { ok: 0, failed: 1, usage: 64, later: 75, config: 78 } as const;

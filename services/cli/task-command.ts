@@ -46,7 +46,8 @@ export type TaskCommandInput = Omit<CommandInput, 'settings' | 'answer'> & { set
 const NOTES =
   'Recorded in ops.task_runs (DATABASE_URL_OPS or DATABASE_URL): `klar tasks list` shows it. The tick is taken from\n' +
   'KLAR_JOB_NAME in a CronJob; --for names it by hand; without either the run is one of its own.\n' +
-  'A tick has its effect once: run again, the command says so and exits with 0. A failed tick may run again.';
+  'A tick has its effect once: run again, the command says so and exits with 0. A failed tick may run again.\n' +
+  'Exit 75: the migrations of this release are not through yet; nothing was done, try again.';
 
 /** Makes a command of `klar` out of a task: `--for`, the tick of a CronJob's pod, the run's row, the alert, `--json`. */
 export function taskCommand(task: TaskCommand): Command {
@@ -106,6 +107,9 @@ export function taskCommand(task: TaskCommand): Command {
         );
         input.answer(answerOf(end), told(end, text));
         return EXIT.ok;
+      } catch (error) {
+        const { code } = error as { code?: unknown };
+        throw code === 'schema_too_old' ? Object.assign(error as Error, { exitCode: EXIT.later }) : error;
       } finally {
         await db.close();
         await log.flush();

@@ -10,6 +10,7 @@ import { persist } from './persist.ts';
 import type { RunId, TaskRun } from './store/task-runs.ts';
 import * as store from './store/task-runs.ts';
 import { errorText } from './task-error.ts';
+import { needTaskSchema } from './task-schema.ts';
 import { type TaskName, taskOf } from './tasks.ts';
 import { CLOCK_SKEW_MS } from './ticks.ts';
 
@@ -77,7 +78,8 @@ export type TaskWork = (context: TaskContext) => Promise<Record<string, unknown>
 /**
  * Runs `work` as the one run of its tick, however many processes try: one claims the row, keeps it by a lease while it
  * works and writes the end; the others wait for that end. When it dies, the next one takes over after the lease.
- * @throws what `work` threw, after the failure is recorded; `task_failed_elsewhere` when the process waited for failed
+ * @throws what `work` threw, after the failure is recorded; `task_failed_elsewhere` when the process waited for failed;
+ * `schema_too_old` when nothing was begun
  */
 export async function runTask(input: RunTaskInput, work: TaskWork): Promise<TaskEnd> {
   const { tick } = input;
@@ -87,6 +89,8 @@ export async function runTask(input: RunTaskInput, work: TaskWork): Promise<Task
       `${tick.toISOString()} has not come yet: its row would keep the schedule's run out.`,
     );
   }
+  const { pollMs, deadlineMs = taskOf(input.task).deadlineS * 1_000 } = { ...TIMING, ...input.timing };
+  await needTaskSchema({ ...input, pollMs, deadline: performance.now() + deadlineMs });
   let missed: Date[] = [];
   let settles: string | null = null;
   const caughtUp: Date[] = [];

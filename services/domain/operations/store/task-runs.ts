@@ -34,6 +34,10 @@ const lockTick = statement<HeldRun>(
   'operations.lock_tick',
   `select ${COLUMNS}, ${ALIVE} from ops.task_runs r where r.task = $1 and r.scheduled_for = $2 for update`,
 );
+const schema = statement<{ version: number; enough: boolean }>(
+  'operations.schema_version',
+  'select v.version, v.version >= $1::int as enough from ops.schema_version() as v(version)',
+);
 const insertRun = statement<TaskRun>(
   'operations.insert_task_run',
   `insert into ops.task_runs as r (id, task, scheduled_for, status, by_hand, runner, lease_until, schedule)
@@ -164,3 +168,7 @@ export const list = (tx: Tx, filter: TaskRunFilter, page: { before: string | nul
     page.before,
     page.limit,
   ]);
+
+/** Which migration the database is at, and whether that is enough. */
+export const schemaOf = (tx: Tx, needed: number): Promise<{ version: number; enough: boolean }> =>
+  tx.one(schema, [needed]);
