@@ -1,7 +1,7 @@
 import { SPEC } from '#platform/config/index.ts';
 
 /** What a cluster runs of the processes that the settings know. */
-const DEPLOYED = ['api', 'webhook-ingest', 'worker', 'cli'] as const;
+const DEPLOYED = ['api', 'webhook-ingest', 'worker', 'controller', 'cli'] as const;
 type Deployed = (typeof DEPLOYED)[number];
 
 /** What the templates decide themselves: a value there could only contradict them. */
@@ -19,6 +19,13 @@ const BY_TEMPLATES: readonly string[] = [
   'KLAR_JOB_NAME',
   'KLAR_TASK_SCHEDULE',
   'KLAR_TASK_TIME_ZONE',
+  'KLAR_FLAGS_FILE',
+  'KLAR_CONTROLLER_NAME',
+  'KLAR_POD_SELECTOR',
+  'KLAR_NAMESPACE',
+  'KUBECONFIG',
+  'KUBERNETES_SERVICE_HOST',
+  'KUBERNETES_SERVICE_PORT',
 ];
 
 /** One login for every process, which a cluster has no use for: each has its own, and may hold no other. */

@@ -16,5 +16,6 @@ export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem 
 export { flagsVersion, type LiveFlagsInput, openFlags, type ProcessFlags, startFlags } from './live.ts';
 export { describeProblem, type FlagProblem } from './problem.ts';
 export { createFlags, type Flags } from './provider.ts';
-export { insertFlagSet, liveFlags, oldFlagSets, type StoredFlags } from './store.ts';
+export { insertFlagSet, liveFlags, oldFlagSets, type StoredFlags, storedHead } from './store.ts';
+export { MAX_BYTES } from './syntax.ts';
 export type { FlagContext } from './targeting.ts';

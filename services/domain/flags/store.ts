@@ -16,6 +16,14 @@ export const liveFlags = (tx: Tx, known: number): Promise<StoredFlags | undefine
 export const hasLaterFlags = async (db: Db, known: number): Promise<boolean> =>
   (await db.execute(ASK_LIVE, [known])) > 0;
 
+const HEAD = statement<Omit<StoredFlags, 'document'>>(
+  'flags.stored_head',
+  'select f.sequence, f.version from ops.flag_sets f order by f.sequence desc limit 1',
+);
+
+/** What the database holds as live, without its document. */
+export const storedHead = (tx: Tx): Promise<Omit<StoredFlags, 'document'> | undefined> => tx.maybe(HEAD);
+
 const INSERT = statement(
   'flags.insert_set',
   `insert into ops.flag_sets (sequence, version, document, term, changed_by) values ($1, $2, $3, $4, $5)

@@ -1,4 +1,5 @@
 import { ACCESS_SPEC } from './spec-access.ts';
+import { CLUSTER_SPEC } from './spec-cluster.ts';
 import { OPERATIONS_SPEC } from './spec-operations.ts';
 import { PROVIDER_SPEC } from './spec-providers.ts';
 import { SERVING_SPEC } from './spec-serving.ts';
@@ -12,6 +13,7 @@ export const SPEC = {
   ...ACCESS_SPEC,
   ...PROVIDER_SPEC,
   ...OPERATIONS_SPEC,
+  ...CLUSTER_SPEC,
 } as const;
 
 export type SettingName = keyof typeof SPEC;
