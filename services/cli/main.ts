@@ -4,6 +4,7 @@ import { createLogger } from '#platform/log/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { type CommandEntry, EXIT, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
+import { explainDatabaseError } from './database-errors.ts';
 import { commandHelp, overview } from './help.ts';
 import { withLocalInstallation } from './local-installation.ts';
 import { findCommand, parseCall } from './parse.ts';
@@ -65,18 +66,17 @@ export async function runCli(input: CliInput): Promise<number> {
       complain('config', error.message, { problems: error.problems });
       return EXIT.config;
     }
+    // Before the errors with a meaning of their own: "try again shortly" mends no wrong password.
+    const explained = explainDatabaseError(error);
+    if (explained && !(error instanceof KlarError && 'exitCode' in error)) {
+      complain(explained.code, explained.text);
+      return EXIT.failed;
+    }
     if (error instanceof KlarError) {
       complain(error.code, `${error.detail} (${error.code})`, error.extra);
       // A command with a closed list of failures gives each its own.
       const { exitCode } = error as { exitCode?: unknown };
       return typeof exitCode === 'number' ? exitCode : EXIT.failed;
-    }
-    if ((error as { code?: unknown }).code === 'ECONNREFUSED') {
-      complain(
-        'database_unreachable',
-        `Nothing answers where the database should be (${(error as Error).message}). Is it running? On a laptop: npm start`,
-      );
-      return EXIT.failed;
     }
     complain('internal', error instanceof Error ? (error.stack ?? error.message) : String(error));
     return EXIT.failed;

@@ -12,8 +12,10 @@ const DRIVER_ONLY = ['uselibpqcompat', 'pool', 'ssl', 'stringtype', 'max'];
 /** Turns a URL as Klar's settings have it into what libpq takes. */
 export function clientEnvironment(url: string): ClientEnvironment {
   const changed = new URL(url);
-  const password = decodeURIComponent(changed.password);
+  // Where both are given the query's counts, for the driver as for libpq.
+  const password = changed.searchParams.get('password') ?? decodeURIComponent(changed.password);
   changed.password = '';
+  changed.searchParams.delete('password');
   for (const name of DRIVER_ONLY) changed.searchParams.delete(name);
   // The driver's word for what libpq calls `require`: encrypted, whoever answers.
   if (changed.searchParams.get('sslmode') === 'no-verify') changed.searchParams.set('sslmode', 'require');

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { connectClient } from './client.ts';
 import { sqlState } from './errors.ts';
 
 /**
@@ -6,8 +7,7 @@ import { sqlState } from './errors.ts';
  * library; from template0, as template1 may hold what others put there.
  */
 export async function ensureDatabase(superuserUrl: string, name: string): Promise<{ made: boolean; version: string }> {
-  const client = new pg.Client({ connectionString: superuserUrl, application_name: 'klar setup' });
-  await client.connect();
+  const client = await connectClient(superuserUrl, 'klar setup');
   try {
     const { rows } = await client.query(
       `select current_setting('server_version') as version, exists (select from pg_database where datname = $1) as found`,

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { MigrationBuilder } from 'node-pg-migrate';
-import pg from 'pg';
+import type pg from 'pg';
+import { connectClient } from './client.ts';
 import { sqlState } from './errors.ts';
 import { OWNER_ROLE } from './role-names.ts';
 
@@ -44,8 +45,7 @@ interface MigrationFile {
  */
 export async function migrate(input: MigrateInput): Promise<{ applied: string[] }> {
   const files = await readMigrations(input.dir);
-  const client = new pg.Client({ connectionString: input.url, application_name: 'klar migrate' });
-  await client.connect();
+  const client = await connectClient(input.url, 'klar migrate');
   try {
     await waitForTurn(client);
     await client.query(`set role ${OWNER_ROLE}`);

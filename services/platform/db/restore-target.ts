@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { connectClient } from './client.ts';
 import { sqlState } from './errors.ts';
 import { onDatabase } from './server-session.ts';
 
@@ -156,13 +157,7 @@ async function withServer<T>(url: string, fn: (client: pg.Client) => Promise<T>)
 }
 
 async function withClient<T>(url: string, fn: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'klar restore',
-    connectionTimeoutMillis: 15_000,
-  });
-  await client.connect();
-  client.on('error', () => {});
+  const client = await connectClient(url, 'klar restore');
   try {
     return await fn(client);
   } finally {

@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { connectClient } from './client.ts';
 import { sqlState } from './errors.ts';
 import {
   GROUP_ROLES,
@@ -54,8 +55,7 @@ const ATTEMPTS = 6;
  */
 export async function ensureRoles(input: EnsureRolesInput): Promise<{ changes: string[] }> {
   for (let attempt = 1; ; attempt += 1) {
-    const client = new pg.Client({ connectionString: input.superuserUrl, application_name: 'klar roles' });
-    await client.connect();
+    const client = await connectClient(input.superuserUrl, 'klar roles');
     try {
       await client.query('BEGIN');
       const changes = await ensure(client, input.passwords ?? {});

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { connectClient } from './client.ts';
 import { GROUP_ROLES, LOGIN_ROLES, OWNER_ROLE } from './role-names.ts';
 
 /** What has to be known of a server before a backup is restored there. */
@@ -43,7 +44,7 @@ export interface ServerSession {
 
 /** Connects to a server; the database of the URL is the one that claims live in. */
 export async function openServer(url: string, appName: string): Promise<ServerSession> {
-  const client = await connect(url, appName);
+  const client = await connectClient(url, appName);
   const lost = new AbortController();
   let closing = false;
   const onLoss = () => {
@@ -77,7 +78,7 @@ export async function openServer(url: string, appName: string): Promise<ServerSe
       await client.query(`create database ${quoted} encoding 'UTF8' locale 'C' template template0`);
     },
     drop: async (name) => {
-      const own = await connect(url, appName);
+      const own = await connectClient(url, appName);
       try {
         await own.query(`drop database if exists ${pg.escapeIdentifier(name)} with (force)`);
       } finally {
@@ -97,17 +98,6 @@ export function onDatabase(url: string, name: string): string {
   const changed = new URL(url);
   changed.pathname = `/${encodeURIComponent(name)}`;
   return changed.href;
-}
-
-async function connect(url: string, appName: string): Promise<pg.Client> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: appName,
-    connectionTimeoutMillis: 15_000,
-    keepAlive: true,
-  });
-  await client.connect();
-  return client;
 }
 
 async function readFacts(client: pg.Client): Promise<ServerFacts> {
