@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError, didYouMean, type Problem } from './problems.ts';
-import { crossRules, decoded, isStrict } from './rules.ts';
+import { crossRules, isStrict } from './rules.ts';
 import { digestGeneration, makeSecret, type Secret, type SecretControl } from './secret.ts';
 import { check, type FileSource, readSecretFiles } from './secret-files.ts';
 import { type SecretEvent, watchSecrets } from './secret-watch.ts';
 import type { ProcessName, SecretSetting, Setting } from './setting.ts';
 import { RENAMED, type SettingName, SPEC } from './spec.ts';
+import { redactableValues } from './url-passwords.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -122,17 +123,14 @@ export function inspectSettings(processName: ProcessName, env: Environment = pro
   const { renamed, warnings } = strangers(env);
   problems.push(...renamed);
   const secrets = loaded.map(({ control }) => control.secret);
-  // The log asks for them at every line.
-  const passwords = new Map<string, string[]>();
-  const passwordOf = (value: string) => passwords.get(value) ?? passwords.set(value, password(value)).get(value) ?? [];
+  const redactable = redactableValues();
   const meta: Settings['meta'] = {
     process: processName,
     strict: isStrict(profile),
     warnings,
     table,
     secrets,
-    secretValues: () =>
-      secrets.flatMap((secret) => secret.accepted().flatMap(({ value }) => [value, ...passwordOf(value)])),
+    secretValues: () => redactable.of(secrets.flatMap((secret) => secret.accepted().map(({ value }) => value))),
     watch: (report = () => {}) =>
       watchSecrets(
         loaded.flatMap(({ control, source }) => (source ? [{ control, source }] : [])),
@@ -223,11 +221,4 @@ function strangers(env: Environment): { renamed: Problem[]; warnings: string[] }
 function nonEmpty(text: string | undefined): string | undefined {
   const trimmed = text?.trim();
   return trimmed ? trimmed : undefined;
-}
-
-/** A driver quotes a password alone, without the URL around it. */
-function password(value: string): string[] {
-  if (!/^[a-z]+:\/\//.test(value) || !URL.canParse(value)) return [];
-  const raw = new URL(value).password;
-  return raw ? [raw, decoded(raw)] : [];
 }
