@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
 import { type Db, statement } from '#platform/db/index.ts';
 import type { KlarError } from '#platform/errors/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
@@ -222,6 +223,101 @@ describe('a connection that breaks', () => {
     const back = performance.now();
     await until(async () => (await call()).failed === undefined, { timeoutMs: 3_000, everyMs: 20 });
     assert.ok(performance.now() - back < 1_500);
+  });
+
+  it('and answers no probe: the next one asks over another connection, long before a statement would be given up', async () => {
+    // Its own probes would be taken for those of the other.
+    await db.close();
+    const url = throughProxy(database.url('klar_api'), proxy);
+    const patient = database.db('klar_api', { url, poolSize: 2, answerTimeoutMs: 30_000 });
+    await patient.withTx((tx) => tx.one(count));
+    let swallowed = 0;
+    proxy.onClientData = (data) => {
+      if (data.includes('select 1') && swallowed === 0) {
+        swallowed += 1;
+        // The probe arrives, and its answer does not.
+        proxy.frozen = true;
+        setTimeout(() => {
+          proxy.frozen = false;
+        }, 300);
+      }
+      return undefined;
+    };
+    await database.asSuperuser(
+      `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'klar_api_a' and datname = current_database()`,
+    );
+    await until(() => !patient.available().ok);
+    await until(() => swallowed > 0, { what: 'a probe' });
+    await until(() => patient.available().ok, { timeoutMs: 4_500, what: 'another probe' });
+    proxy.onClientData = undefined;
+    await patient.close();
+  });
+
+  describe('or is not taken', () => {
+    const { connect } = Socket.prototype;
+    let dropped: number;
+    afterEach(() => {
+      Socket.prototype.connect = connect;
+    });
+    /** The first so many connections to the server itself get no answer to their first packet. */
+    function drop(count: number): void {
+      dropped = 0;
+      const port = new URL(database.url('klar_api')).port;
+      Socket.prototype.connect = function (this: Socket, ...given: unknown[]) {
+        if (dropped >= count || String(given[0]) !== port) return connect.apply(this, given as never);
+        dropped += 1;
+        Object.assign(this, { connecting: true });
+        setImmediate(() => this.emit('connectionAttempt', '127.0.0.1', 5432, 4));
+        return this;
+      } as typeof connect;
+    }
+
+    it('is begun anew once: one lost packet is no outage', async () => {
+      const fresh = database.db('klar_api', { poolSize: 1 });
+      drop(1);
+      await fresh.withTx((tx) => tx.one(count));
+      assert.deepEqual([dropped, fresh.available().ok], [1, true]);
+      await fresh.close();
+    });
+
+    it('and not a second time: whoever waits is told', async () => {
+      const fresh = database.db('klar_api', { poolSize: 1 });
+      drop(2);
+      const began = performance.now();
+      await assert.rejects(
+        fresh.withTx((tx) => tx.one(count), { retries: 0 }),
+        { kind: 'unavailable' },
+      );
+      assert.equal(dropped, 2);
+      assert.ok(performance.now() - began < 1_900, 'before the wait for a free connection is over');
+      await fresh.close();
+    });
+  });
+
+  it('is given back also when a change of the login is cut short, so that the pool can close', async () => {
+    // The close falls between any two of the steps in which idle connections are taken out.
+    for (let ticks = 0; ticks < 12; ticks += 1) {
+      let login: 'a' | 'b' = 'a';
+      const short = database.db('klar_api', { url: () => database.url('klar_api', login), poolSize: 3 });
+      let inside = 0;
+      await Promise.all(
+        [1, 2, 3].map(() =>
+          short.withTx(async (tx) => {
+            await tx.one(count);
+            inside += 1;
+            await until(() => inside === 3);
+          }),
+        ),
+      );
+      login = 'b';
+      const renewed = short.reconnect();
+      for (let i = 0; i < ticks; i += 1) await new Promise((resolve) => process.nextTick(resolve));
+      const closed = await Promise.race([
+        Promise.all([renewed, short.close()]).then(() => true),
+        new Promise((resolve) => setTimeout(resolve, 3_000)),
+      ]);
+      assert.equal(closed, true, `a close ${ticks} ticks after the change hangs`);
+    }
   });
 
   it('when the login changes, new connections use the new one and the old ones end', async () => {
