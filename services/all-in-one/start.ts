@@ -17,6 +17,7 @@ import { createLogOutput } from './output.ts';
 import { loadParts, startParts, type Undo } from './parts.ts';
 import { preferPort, requirePort } from './ports.ts';
 import type { Progress } from './progress.ts';
+import { startLocalRotation } from './rotation.ts';
 import { startLocalSandbox } from './sandbox.ts';
 import { startLocalSchedule } from './schedule.ts';
 import { type Demo, seedDemo } from './seed.ts';
@@ -108,6 +109,9 @@ async function start(
     : undefined;
   if (schedule) undo.push(() => schedule.stop());
 
+  const rotation = startLocalRotation({ settings, base: `http://127.0.0.1:${port}`, log: logFor('rotation'), metrics });
+  undo.push(() => rotation.stop());
+
   const front = await listen(createFront(ingest.listener, api.listener), { port });
   undo.push(() => front.close(0));
   for (const [name, part] of Object.entries({ api, ingest, ...(worker ? { worker } : {}) })) {
@@ -135,6 +139,7 @@ async function start(
   lifecycle.onStop('drain', 'api', () => api.stop());
   lifecycle.onStop('drain', 'webhook-ingest', () => ingest.stop());
   lifecycle.onStop('work', 'schedule', () => schedule?.stop());
+  lifecycle.onStop('work', 'rotation', () => rotation.stop());
   lifecycle.onStop('work', 'worker', () => worker?.stop());
   lifecycle.onStop('pools', 'sandbox', () => sandbox?.stop());
   lifecycle.onStop('flush', 'admin', () => admin.close());

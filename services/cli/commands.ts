@@ -13,6 +13,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/secrets.ts')).secretsGenerate,
   },
   {
+    name: 'secrets status',
+    summary: 'Show each secret with its age, what is due and what runs; of one, its history',
+    load: async () => (await import('./commands/secrets-status.ts')).secretsStatus,
+  },
+  {
+    name: 'rotate',
+    summary: 'Rotate a secret, cancel or roll back what runs',
+    load: async () => (await import('./commands/rotate.ts')).rotate,
+  },
+  {
     name: 'roles ensure',
     summary: 'Make the database roles and what they may hold; before migrate or restore, any number of times',
     load: async () => (await import('./commands/roles.ts')).rolesEnsure,

@@ -1,5 +1,9 @@
 import { createFlagsReconciler } from './flags/index.ts';
 import type { ControllerDeps, Reconciler } from './reconciler.ts';
+import { createRotationReconciler } from './rotation/index.ts';
 
 /** Everything that the controller keeps as it should be. */
-export const reconcilers = (deps: ControllerDeps): Reconciler[] => [createFlagsReconciler(deps)];
+export function reconcilers(deps: ControllerDeps): Reconciler[] {
+  const rotation = createRotationReconciler(deps);
+  return [createFlagsReconciler(deps), ...(rotation ? [rotation] : [])];
+}

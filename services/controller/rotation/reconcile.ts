@@ -16,7 +16,13 @@ import { SecretConflict, type SecretStore, type StoredSecret } from './secret-st
 import { type ActInput, act, clear, stepInput } from './steps.ts';
 
 /** The part of a leader's term that this needs; services/controller/kube/leader.ts has one. */
-export type RotationTerm = { token: number; signal: AbortSignal; check(): void };
+export type RotationTerm = {
+  token: number;
+  signal: AbortSignal;
+  check(): void;
+  /** The database has seen a greater token. */
+  refused?(greatest: number): void;
+};
 
 export type RotationParts = {
   db: Db;

@@ -1,3 +1,4 @@
+import { staleTerm } from '#domain/operations/index.ts';
 import { rotationStore } from '#domain/secrets/index.ts';
 import type { Clock } from '#platform/clock/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
@@ -64,19 +65,25 @@ export function createRotations(input: RotationsInput) {
         timing: input.timing,
         log: input.log,
         metrics: input.registry,
-        async reconcile(key, signal) {
-          if (key === OVERVIEW) {
-            policies = await overview(term, signal, planned, (name) => {
-              controller.add(name);
-              planned.add(name);
-            });
-            return { afterMs: OVERVIEW_MS };
-          }
-          const of = policies?.of;
-          if (of === undefined) return { afterMs: OVERVIEW_MS };
-          return reconcileSecret(input, term, of, key, signal);
-        },
+        reconcile: (key, signal) =>
+          visit(key, signal).catch((error) => {
+            const greatest = staleTerm(error);
+            if (greatest !== undefined) term.refused?.(greatest);
+            throw error;
+          }),
       });
+      const visit = async (key: string, signal: AbortSignal) => {
+        if (key === OVERVIEW) {
+          policies = await overview(term, signal, planned, (name) => {
+            controller.add(name);
+            planned.add(name);
+          });
+          return { afterMs: OVERVIEW_MS };
+        }
+        const of = policies?.of;
+        if (of === undefined) return { afterMs: OVERVIEW_MS };
+        return reconcileSecret(input, term, of, key, signal);
+      };
       controller.add(OVERVIEW);
       try {
         await controller.run(term.signal);

@@ -23,7 +23,7 @@ function isEd25519(pem: string): boolean {
 export const ACCESS_SPEC = {
   PUBLIC_BASE_URL: url({
     group: 'Origins',
-    processes: ['api', 'worker', 'cli', 'all-in-one'],
+    processes: ['api', 'worker', 'controller', 'cli', 'all-in-one'],
     protocols: ['http', 'https'],
     default: 'http://localhost:3000',
     requiredIn: 'strict',

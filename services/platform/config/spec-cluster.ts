@@ -13,6 +13,17 @@ export const CLUSTER_SPEC = {
     description:
       'What the names of the ConfigMaps and of the Lease begin with, e.g. <name>-flags-source. The chart sets its full name.',
   }),
+  KLAR_SECRET_NAME: text({
+    group: 'Cluster',
+    processes: CONTROLLER,
+    description: 'The Secret whose values the controller rotates. Absent: it rotates none. The chart sets its own.',
+  }),
+  KLAR_ROTATION_FILE: text({
+    group: 'Cluster',
+    processes: ['controller', 'all-in-one'],
+    example: 'rotation.yaml',
+    description: 'Policies of rotation, see services/controller/rotation/README.md; the chart mounts its ConfigMap.',
+  }),
   KLAR_POD_SELECTOR: text({
     group: 'Cluster',
     processes: CONTROLLER,

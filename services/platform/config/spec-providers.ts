@@ -40,9 +40,16 @@ export const PROVIDER_SPEC = {
     shape: { pattern: /^whsec_\S+$/, says: 'a signing secret that starts with whsec_' },
     description: 'Signing secret of the Stripe webhook endpoint.',
   }),
+  STRIPE_ROTATION_KEY: secret({
+    group: 'Payments',
+    processes: ['controller', 'all-in-one'],
+    shape: { pattern: /^(sk|rk)_(test|live)_\S+$/, says: 'a Stripe key, best a restricted one that starts with rk_' },
+    description:
+      'Restricted Stripe key that may write webhook endpoints and nothing else. Absent: STRIPE_WEBHOOK_SECRET is not rotated.',
+  }),
   STRIPE_API_BASE: url({
     group: 'Payments',
-    processes: PROVIDER,
+    processes: [...PROVIDER, 'controller'],
     protocols: ['http', 'https'],
     example: 'https://api.stripe.com',
     description: 'Another server that speaks the Stripe API; absent: Stripe, or the sandbox in all-in-one.',
@@ -63,7 +70,7 @@ export const PROVIDER_SPEC = {
 
   LIVEKIT_URL: url({
     group: 'Seminars',
-    processes: ['api', 'worker', 'cli', 'all-in-one'],
+    processes: ['api', 'worker', 'controller', 'cli', 'all-in-one'],
     protocols: ['ws', 'wss', 'http', 'https'],
     description: 'LiveKit server.',
   }),
@@ -77,6 +84,12 @@ export const PROVIDER_SPEC = {
     processes: ['api', 'webhook-ingest', 'worker', 'controller', 'all-in-one'],
     minLength: 32,
     description: 'LiveKit API secret.',
+  }),
+
+  LIVEKIT_KEY_FILE: text({
+    group: 'Seminars',
+    processes: ['controller', 'all-in-one'],
+    description: 'The key file of livekit-server, which the controller writes. Absent: LiveKit keys are not rotated.',
   }),
 
   SMTP_URL: secret({

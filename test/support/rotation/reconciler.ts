@@ -11,7 +11,7 @@ import { createFolderStore } from '../../../services/controller/rotation/folder-
 import { createKinds } from '../../../services/controller/rotation/kinds.ts';
 import { takeLocalTerm } from '../../../services/controller/rotation/local-term.ts';
 import { createRotationMetrics } from '../../../services/controller/rotation/metrics.ts';
-import { httpPods } from '../../../services/controller/rotation/pods-view.ts';
+import { clusterPods } from '../../../services/controller/rotation/pods-view.ts';
 import { createRotations } from '../../../services/controller/rotation/rotations.ts';
 
 const env = environment() as Record<string, string>;
@@ -21,16 +21,23 @@ const log = createLogger({ process: 'controller', level: 'info' });
 const db = createDb({ url: env.CONTROLLER_URL ?? '', role: 'klar_controller', poolSize: 4, log });
 const registry = createMetrics();
 const names = (env.SECRETS ?? '').split(',');
-const pods = JSON.parse(env.PODS ?? '[]') as { pod: string; process: string; url: string }[];
+const pods = JSON.parse(env.PODS ?? '[]') as { pod: string; component: string; url: string }[];
+const observe = (signal: AbortSignal) =>
+  Promise.all(
+    pods.map(async ({ url, ...pod }) => {
+      const answer = await fetch(`${url}/versionz`, { signal }).catch(() => undefined);
+      return { ...pod, ready: true, ...(answer ? { versionz: await answer.json() } : { problem: 'silent' }) };
+    }),
+  );
 const rotations = createRotations({
   db,
   store: createFolderStore(env.FOLDER ?? '', (name) => names.includes(name)),
-  pods: httpPods(async () => pods.map((pod) => ({ ...pod, ready: true }))),
+  pods: clusterPods(observe),
   kinds: createKinds({
     apiBase: env.API ?? '',
     issuer: env.ISSUER ?? '',
     clock: systemClock,
-    ...(JSON.parse(env.KINDS ?? '{}') as object),
+    ...(env.STRIPE ? { stripe: { ...JSON.parse(env.STRIPE), apiKey: () => 'sk_test_rotation' } } : {}),
   }),
   metrics: createRotationMetrics(registry),
   log,

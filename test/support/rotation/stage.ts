@@ -18,7 +18,7 @@ export const KILLS = STEPS.flatMap((step) => [
   `rotation.${step}.record`,
 ]).concat(['provisioning', 'activating', 'retiring'].map((step) => `rotation.${step}.half`));
 
-export type Pod = { pod: string; process: string; url: string };
+export type Pod = { pod: string; component: string; url: string };
 
 /** Two pods of the api on one folder of secrets, and reconcilers that come and go. */
 export type Stage = {
@@ -39,11 +39,14 @@ export type Stage = {
 };
 
 export type StageInput = {
+  /** Absent: a clone of the run's own. */
+  database?: TestDatabase;
   secrets?: string[];
   /** Values that are not to be made. */
   values?: (database: TestDatabase) => Record<string, string>;
   pods?: (apis: TestApi[]) => Pod[];
-  kinds?: object;
+  /** For the reconcilers. */
+  env?: () => Record<string, string>;
   apiCount?: number;
 };
 
@@ -51,7 +54,7 @@ export const OWN_SECRETS = ['ADMIN_TOKEN', 'AUTH_JWT_KEY', 'API_SECRET_SALT'];
 
 export async function openStage(input: StageInput = {}): Promise<Stage> {
   const { secrets = OWN_SECRETS, apiCount = 2 } = input;
-  const database = await createTestDatabase();
+  const database = input.database ?? (await createTestDatabase());
   // The waits of a real rotation take minutes to weeks.
   await database.asSuperuser(`
     create function public.shorten() returns trigger language plpgsql as $$
@@ -117,7 +120,7 @@ export async function openStage(input: StageInput = {}): Promise<Stage> {
         PODS: JSON.stringify(pods),
         API: apis[0]?.url ?? '',
         ISSUER: 'http://localhost:3000',
-        KINDS: JSON.stringify(input.kinds ?? {}),
+        ...input.env?.(),
         ...(failpoint ? { KLAR_FAILPOINT: failpoint } : {}),
         ...env,
       });
@@ -146,7 +149,7 @@ export async function openStage(input: StageInput = {}): Promise<Stage> {
 
 export const podOf = ({ api }: TestApi, index: number): Pod => ({
   pod: `api-${index}`,
-  process: 'api',
+  component: 'api',
   url: `http://127.0.0.1:${api.adminPort}`,
 });
 
