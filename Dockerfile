@@ -50,7 +50,7 @@ USER 10001:10001
 ENV NODE_COMPILE_CACHE=/tmp/compile-cache
 RUN node services/cli/main.ts --help | sed -n 's/^  \([a-z][a-z-]*\( [a-z]*\)\{0,1\}\)  .*/\1/p' > /tmp/commands && [ -s /tmp/commands ] \
  && while read -r command; do node services/cli/main.ts $command --help > /dev/null || exit 1; done < /tmp/commands \
- && for process in api webhook-ingest worker; do node services/$process/main.ts 2> /tmp/$process.log; [ $? -eq 78 ] || { cat /tmp/$process.log; exit 1; }; done \
+ && for process in api webhook-ingest worker controller; do node services/$process/main.ts 2> /tmp/$process.log; [ $? -eq 78 ] || { cat /tmp/$process.log; exit 1; }; done \
  && node -e "for (const later of ['./services/domain/identity/engine.ts', './services/platform/telemetry/otel.ts', './services/platform/telemetry/sentry.ts', './services/domain/operations/backups/store-s3.ts', './services/domain/operations/schedule.ts', 'pg-boss', 'stripe', 'redis', 'nodemailer', '@aws-sdk/client-s3', '@aws-sdk/lib-storage', 'age-encryption']) import(later)" \
  && chmod -R a=rX /tmp/compile-cache
 

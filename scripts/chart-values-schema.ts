@@ -96,6 +96,7 @@ const properties: Record<string, Schema> = {
   api: object({ ...server, autoscaling }),
   webhookIngest: object({ ...server, autoscaling }),
   worker: object({ ...server, keda }),
+  controller: object({ enabled: flag, ...server }),
   topologySpread: object({ zones: spread, hosts: spread }),
   podDisruptionBudgets: object({ enabled: flag }),
   ingress: object({
@@ -117,7 +118,7 @@ const properties: Record<string, Schema> = {
     prometheus: peers,
     cnpgOperator: peers,
     ...Object.fromEntries(
-      ['dns', 'database', 'redis', 'providers', 'smtp', 'otlp', 'sentry', 'storage', 'restoreVerify'].map((key) => [
+      ['dns', 'database', 'redis', 'providers', 'smtp', 'otlp', 'sentry', 'storage', 'restoreVerify', 'kubernetes', 'rotation'].map((key) => [
         key,
         destination,
       ]),

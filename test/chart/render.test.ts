@@ -6,7 +6,9 @@ import { inspectSettings, type ProcessName, SPEC } from '#platform/config/index.
 import { PROVIDERS } from '../../services/webhook-ingest/providers.ts';
 import { CHART, type KubeObject, named, pods, render, run, SCENARIOS, selects } from './support/helm.ts';
 
-const SERVERS = ['api', 'webhook-ingest', 'worker'] as const;
+const SERVERS = ['api', 'webhook-ingest', 'worker', 'controller'] as const;
+
+type Rule = { resources: string[]; verbs: string[]; resourceNames?: string[] };
 const decode = (text = '') => Buffer.from(text, 'base64').toString();
 
 /** What a pod's process would find in its environment, with these secrets behind its files. */
@@ -34,10 +36,10 @@ for (const scenario of SCENARIOS) {
     const objects = render(scenario);
     const all = pods(objects);
 
-    it('makes pods that a namespace with `restricted` takes, without a token of Kubernetes', () => {
+    it('makes pods that a namespace with `restricted` takes, with a token of Kubernetes for the controller alone', () => {
       assert.ok(all.length > 5);
       for (const { owner, spec } of all) {
-        assert.equal(spec.automountServiceAccountToken, false, owner);
+        assert.equal(spec.automountServiceAccountToken, spec.serviceAccountName === 'klar-controller', owner);
         assert.equal(spec.enableServiceLinks, false, owner);
         assert.equal(spec.securityContext.runAsNonRoot, true, owner);
         assert.equal(typeof spec.securityContext.runAsUser, 'number', owner);
@@ -56,9 +58,26 @@ for (const scenario of SCENARIOS) {
       }
     });
 
-    it('makes ServiceAccounts without tokens, and gives nobody a role', () => {
+    it('makes ServiceAccounts without tokens, and gives the controller alone a role, by names and in its namespace', () => {
       for (const object of objects) {
-        assert.doesNotMatch(object.kind, /Role/);
+        assert.doesNotMatch(object.kind, /ClusterRole/);
+        if (object.kind === 'RoleBinding') {
+          assert.deepEqual(
+            (object as unknown as { subjects: { kind: string; name: string }[] }).subjects.map(({ kind, name }) => [
+              kind,
+              name,
+            ]),
+            [['ServiceAccount', 'klar-controller']],
+          );
+        }
+        for (const rule of object.kind === 'Role' ? (object as unknown as { rules: Rule[] }).rules : []) {
+          const at = `${object.metadata.name}: ${JSON.stringify(rule)}`;
+          assert.doesNotMatch(JSON.stringify(rule), /"\*"/, at);
+          // Whoever may change pods may change their images.
+          if (rule.resources.includes('pods')) assert.deepEqual(rule.verbs, ['list'], at);
+          if (rule.resources.some((one) => ['configmaps', 'secrets'].includes(one)))
+            assert.ok(rule.resourceNames?.length, at);
+        }
         if (object.kind === 'ServiceAccount') assert.equal(object.automountServiceAccountToken, false);
       }
       const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);
@@ -87,18 +106,23 @@ for (const scenario of SCENARIOS) {
       assert.deepEqual([deny.ingress, deny.egress], [undefined, undefined]);
     });
 
-    it('lets only Prometheus at the admin port, and nothing at all at the worker but that', () => {
+    it('lets only Prometheus and the controller at the admin port, and nothing at all at the worker but that', () => {
       for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'NetworkPolicy')) {
         for (const { from, ports } of spec.ingress ?? []) {
           if (!ports.some(({ port }: { port: number }) => port === 9090)) continue;
           assert.equal(ports.length, 1, metadata.name);
-          assert.doesNotMatch(JSON.stringify(from), /ingress|app.kubernetes.io\/component/);
+          const controller = { 'app.kubernetes.io/component': 'controller' };
+          const own = from.filter(
+            ({ podSelector, namespaceSelector }: KubeObject['spec']) => podSelector && !namespaceSelector,
+          );
+          for (const { podSelector } of own) assert.partialDeepStrictEqual(podSelector.matchLabels, controller);
+          assert.doesNotMatch(JSON.stringify(from), /ingress/);
         }
       }
       const worker = named(objects, 'NetworkPolicy', 'klar-worker').spec;
       assert.deepEqual(
         worker.ingress.flatMap(({ ports }: KubeObject['spec']) => ports),
-        [{ protocol: 'TCP', port: 9090 }],
+        Array(2).fill({ protocol: 'TCP', port: 9090 }),
       );
     });
 
@@ -228,7 +252,7 @@ describe('the chart', () => {
   it('makes settings that every process takes under the rules of production', () => {
     const secrets = {
       ...Object.fromEntries(
-        ['API', 'AUTH', 'INGEST', 'WORKER'].map((role) => [
+        ['API', 'AUTH', 'INGEST', 'WORKER', 'CONTROLLER'].map((role) => [
           `DATABASE_URL_${role}`,
           `postgres://klar_${role.toLowerCase()}_a:Zq8vR2mWx9@db.internal:5432/klar`,
         ]),
@@ -352,7 +376,7 @@ describe('the chart', () => {
     const clients = ingress[0].from.map(
       (peer: KubeObject['spec']) => peer.podSelector.matchLabels['app.kubernetes.io/component'],
     );
-    assert.deepEqual(clients, ['migrate', 'task', 'pgbouncer']);
+    assert.deepEqual(clients, ['migrate', 'task', 'controller', 'pgbouncer']);
     assert.doesNotMatch(JSON.stringify(ingress.slice(1, 2)), /app.kubernetes.io/);
     // Also in a namespace that denies by default they reach each other and the API server.
     assert.deepEqual(named(objects, 'NetworkPolicy', 'klar-pg').spec.egress, [{}]);

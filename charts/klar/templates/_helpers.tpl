@@ -1,4 +1,4 @@
-{{/* Names, labels and the parts that every pod has. A component is api, webhook-ingest, worker, postgresql, sandbox, pgbouncer, migrate, task or test. */}}
+{{/* Names, labels and the parts that every pod has. A component is api, webhook-ingest, worker, controller, postgresql, sandbox, pgbouncer, migrate, task or test. */}}
 
 {{- define "klar.fullname" -}}
 {{- if .Values.fullnameOverride -}}

@@ -43,7 +43,8 @@ spec:
     spec:
       {{- include "klar.imagePullSecrets" .ctx | indent 6 }}
       serviceAccountName: {{ $name }}
-      automountServiceAccountToken: false
+      # Of all processes the controller alone talks to the Kubernetes API.
+      automountServiceAccountToken: {{ eq .component "controller" }}
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
       {{- with .values.priorityClassName }}
@@ -61,6 +62,15 @@ spec:
             {{- include "klar.envFrom" $process | nindent 12 }}
           env:
             {{- include "klar.commonEnv" $process | nindent 12 }}
+            {{- if eq .component "controller" }}
+            - name: KLAR_CONTROLLER_NAME
+              value: {{ include "klar.fullname" .ctx }}
+            - name: KLAR_POD_SELECTOR
+              value: app.kubernetes.io/name=klar,app.kubernetes.io/instance={{ .ctx.Release.Name }}
+            {{- else }}
+            - name: KLAR_FLAGS_FILE
+              value: /etc/klar/flags/live.json
+            {{- end }}
           ports:
             {{- if .port }}
             - name: http
@@ -97,10 +107,22 @@ spec:
             {{- include "klar.containerSecurityContext" .ctx | nindent 12 }}
           volumeMounts:
             {{- include "klar.secretsMount" .ctx | nindent 12 }}
+            {{- if ne .component "controller" }}
+            - name: flags
+              mountPath: /etc/klar/flags
+              readOnly: true
+            {{- end }}
             - name: tmp
               mountPath: /tmp
       volumes:
         {{- include "klar.secretsVolume" $process | nindent 8 }}
+        {{- if ne .component "controller" }}
+        # What the controller wrote last: for the start, and while the database is away. A folder, as a subPath never changes.
+        - name: flags
+          configMap:
+            name: {{ include "klar.fullname" .ctx }}-flags
+            optional: true
+        {{- end }}
         - name: tmp
           emptyDir:
             sizeLimit: 64Mi
@@ -143,7 +165,7 @@ metadata:
   name: {{ include "klar.fullname" .ctx }}-{{ .component }}
   labels:
     {{- include "klar.labels" . | nindent 4 }}
-# No pod of Klar talks to the Kubernetes API.
+# Only the controller's pods ask for one, themselves.
 automountServiceAccountToken: false
 {{- end -}}
 

@@ -66,7 +66,7 @@ async function install(): Promise<Installation> {
       throw new Error(`${error.message}\n${await pictureOf()}`);
     },
   );
-  for (const component of ['api', 'webhook-ingest', 'worker']) await allReady(component);
+  for (const component of ['api', 'webhook-ingest', 'worker', 'controller']) await allReady(component);
   let extra = 0;
   return {
     namespace,

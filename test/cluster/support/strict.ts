@@ -103,7 +103,7 @@ export const superuserSecret = (): Record<string, string> => ({
 
 /** A value for each name that a strict installation of all processes and tasks needs. */
 export function strictSecrets(): Record<string, string> {
-  const roles = ['api', 'auth', 'ingest', 'worker', 'migrator', 'backup', 'cleanup', 'ops'];
+  const roles = ['api', 'auth', 'ingest', 'worker', 'controller', 'migrator', 'backup', 'cleanup', 'ops'];
   return {
     ...Object.fromEntries(roles.map((role) => [`DATABASE_URL_${role.toUpperCase()}`, login(role)])),
     RESTORE_VERIFY_DATABASE_URL: `postgres://postgres:${password()}@verify.example.com:5432/postgres`,

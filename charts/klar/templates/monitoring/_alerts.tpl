@@ -9,7 +9,8 @@ and `$grace` (1.25 periods, as a duration) are the task's.
 {{- $tasks := include "klar.tasks" . | fromJson -}}
 {{- range $path, $bytes := .Files.Glob "alerts/*.yaml" -}}
 {{- $alert := base $path | trimSuffix ".yaml" -}}
-{{- if not (has $alert $.Values.monitoring.rules.disabled) -}}
+{{- $absent := and (not $.Values.controller.enabled) (regexMatch "^Klar(Controller|Flag|Rotation)" $alert) -}}
+{{- if not (or $absent (has $alert $.Values.monitoring.rules.disabled)) -}}
 {{- $text := toString $bytes -}}
 {{- $file := fromYaml $text -}}
 {{- if eq (get $file "forEach" | default "") "task" -}}

@@ -47,7 +47,7 @@ spec:
 {{- end -}}
 {{- $_ := set $rules "dns" (dict "to" $v.dns.to "ports" $dns) -}}
 
-{{- range $name := list "redis" "providers" "smtp" "otlp" "sentry" "storage" "restoreVerify" -}}
+{{- range $name := list "redis" "providers" "smtp" "otlp" "sentry" "storage" "restoreVerify" "kubernetes" "rotation" -}}
 {{- $one := get $v $name -}}
 {{- if $one.to -}}
 {{- $_ := set $rules $name (dict "to" $one.to "ports" (include "klar.tcp" $one.ports | fromJsonArray)) -}}
@@ -78,6 +78,10 @@ spec:
 
 {{- if $v.prometheus -}}
 {{- $_ := set $rules "fromPrometheus" (dict "from" $v.prometheus "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
+{{- end -}}
+{{- if .Values.controller.enabled -}}
+{{- $_ := set $rules "fromController" (dict "from" (include "klar.peers" (dict "ctx" . "components" (list "controller")) | fromJsonArray) "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
+{{- $_ := set $rules "pods" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "api" "webhook-ingest" "worker")) | fromJsonArray) "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
 {{- end -}}
 {{- /* Also without an ingress or a gateway of ours: then the routes are made by others. */ -}}
 {{- $public := concat $v.ingressController (include "klar.peers" (dict "ctx" . "components" (list "test")) | fromJsonArray) -}}

@@ -125,7 +125,7 @@ A finding is "<value>|<what is wrong>|<mend>".
 {{- end -}}
 {{- end -}}
 {{- if and (eq $v.mode "demo") (eq (include "klar.secretName" .) (printf "%s-generated" (include "klar.fullname" .))) (not $v.postgresql.enabled) -}}
-{{- range $name := list "DATABASE_URL_API" "DATABASE_URL_AUTH" "DATABASE_URL_INGEST" "DATABASE_URL_WORKER" -}}
+{{- range $name := concat (list "DATABASE_URL_API" "DATABASE_URL_AUTH" "DATABASE_URL_INGEST" "DATABASE_URL_WORKER") (ternary (list "DATABASE_URL_CONTROLLER") list $v.controller.enabled) -}}
 {{- if not (or (hasKey $v.secrets.inline $name) (hasKey $v.secrets.overrides $name)) -}}
 {{- $found = append $found (printf "secrets.inline.%s|is missing, and the chart brings no database whose login it could make|set postgresql.enabled=true, or give it" $name) -}}
 {{- end -}}
@@ -260,7 +260,7 @@ yes
 {{/* Secrets without which a process or a task of this release ends with 78. */}}
 {{- define "klar.neededSecrets" -}}
 {{- $strict := ne .Values.mode "demo" -}}
-{{- $needed := list "DATABASE_URL_API" "DATABASE_URL_AUTH" "DATABASE_URL_INGEST" "DATABASE_URL_WORKER" -}}
+{{- $needed := concat (list "DATABASE_URL_API" "DATABASE_URL_AUTH" "DATABASE_URL_INGEST" "DATABASE_URL_WORKER") (ternary (list "DATABASE_URL_CONTROLLER") list .Values.controller.enabled) -}}
 {{- if ne (include "klar.migrationsMode" .) "external" -}}
 {{- $needed = append $needed "DATABASE_URL_MIGRATOR" -}}
 {{- end -}}
