@@ -131,7 +131,14 @@ const properties: Record<string, Schema> = {
     activeDeadlineSeconds: integer(30),
     ttlSecondsAfterFinished: integer(60),
   }),
-  postgresql: object({ enabled: flag, image, storage: size, storageClass: nameOrNone, resources }),
+  postgresql: object({
+    enabled: flag,
+    image,
+    storage: size,
+    storageClass: nameOrNone,
+    leavesAfterSeconds: integer(0, 300),
+    resources,
+  }),
   sandbox: object({
     enabled: flag,
     host: { anyOf: [hostName, { const: '' }], type: 'string' },

@@ -4,6 +4,7 @@ import type { Settings } from '#platform/config/index.ts';
 import {
   connectRedis,
   createIdempotency,
+  createOverload,
   createRateLimiter,
   IDEMPOTENCY_DEFAULTS,
   type OriginRules,
@@ -41,6 +42,7 @@ export function createApiListener(deps: ApiDeps, routes = apiRoutes): ApiListene
     'route',
     'outcome',
   ]);
+  const refused = metrics.counter('klar_http_overloaded_total', 'Requests refused because too many were under way');
   const listener = createApp({
     routes: routes(deps),
     metrics,
@@ -56,6 +58,7 @@ export function createApiListener(deps: ApiDeps, routes = apiRoutes): ApiListene
         ...IDEMPOTENCY_DEFAULTS,
         onOutcome: (route, outcome) => outcomes.inc({ route, outcome }),
       }),
+      overload: createOverload(settings.MAX_REQUESTS_IN_FLIGHT, () => refused.inc()),
       origins: originsOf(settings),
       bodyLimit: BODY_LIMIT,
       strictAnswers: !settings.meta.strict,

@@ -50,6 +50,15 @@ export const SERVING_SPEC = {
     default: 3925,
     description: 'SMTP port of the mail catcher.',
   }),
+  MAX_REQUESTS_IN_FLIGHT: integer({
+    group: 'Ports',
+    processes: API,
+    default: 200,
+    min: 10,
+    max: 100_000,
+    description:
+      'Requests that one process of the API works on at once; those beyond it get 503 with Retry-After, as they would be answered too late.',
+  }),
   SHUTDOWN_DELAY_MS: integer({
     group: 'Ports',
     processes: SERVING,

@@ -8,6 +8,7 @@ export { REQUEST_TIMEOUT_MS } from './lifetime.ts';
 export { type HttpServer, listen } from './listener.ts';
 export { type DocumentInfo, openApiDocument } from './openapi.ts';
 export { type OriginRules, originAllowed, preflightHeaders } from './origins.ts';
+export { createOverload, type Overload } from './overload.ts';
 export { createPipeline, isHidden, originUseOf, type PipelineInput, refuseMethod } from './pipeline.ts';
 export { type Problem, problemSchema } from './problem.ts';
 export { createRateLimiter, type RateLimiter, type RateLimits } from './rate-limit.ts';

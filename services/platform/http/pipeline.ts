@@ -8,6 +8,7 @@ import type { Door } from './door.ts';
 import type { Idempotency } from './idempotency.ts';
 import { REQUEST_TIMEOUT_MS, startLifetime } from './lifetime.ts';
 import { corsHeaders, type OriginRules, type OriginUse, originAllowed } from './origins.ts';
+import type { Overload, Place } from './overload.ts';
 import { invalidRequest } from './problem.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { PathRoutes } from './registry.ts';
@@ -23,6 +24,7 @@ export interface PipelineInput {
   log: Logger;
   limiter: RateLimiter;
   idempotency: Idempotency;
+  overload: Overload;
   origins: OriginRules;
   /** Bytes of a JSON body. */
   bodyLimit: number;
@@ -44,8 +46,10 @@ export function createPipeline(p: PipelineInput): (route: Route) => RequestHandl
     recordOf(res).route = route.id;
     addLogContext({ route: route.id });
     const life = startLifetime(req, res, route.timeoutMs ?? REQUEST_TIMEOUT_MS);
+    let place: Place | undefined;
     try {
-      const work = serve(p, route, req, res, life.signal);
+      place = p.overload.enter();
+      const work = serve(p, route, req, res, { signal: life.signal, place });
       // After a timeout nobody awaits it any more.
       work.catch(() => undefined);
       sendAnswer(res, await Promise.race([work, life.over]));
@@ -53,12 +57,20 @@ export function createPipeline(p: PipelineInput): (route: Route) => RequestHandl
       // A statement that was cancelled because the client left is not the database's failure.
       sendError(p.log, res, life.signal.aborted ? life.signal.reason : error);
     } finally {
+      // Also where the work was given up and has not noticed: a handler that hangs must not hold its place for ever.
+      place?.leave();
       life.end();
     }
   };
 }
 
-async function serve(p: PipelineInput, route: Route, req: Request, res: Response, signal: AbortSignal) {
+async function serve(
+  p: PipelineInput,
+  route: Route,
+  req: Request,
+  res: Response,
+  { signal, place }: { signal: AbortSignal; place: Place },
+) {
   const ip = addressOf(req);
   // A page must be able to read why its credentials were refused. Admin paths must look like no path at all.
   if (route.access.kind !== 'platform') nameOrigin(p, route, req, res);
@@ -76,7 +88,7 @@ async function serve(p: PipelineInput, route: Route, req: Request, res: Response
   }
   await p.limiter.take(route.rateClass, { ip, tenantId, principal: principal && p.door.nameOf(principal) });
   const idempotencyKey = route.idempotent ? idempotencyKeyOf(req) : undefined;
-  const { raw, valid } = await readValid(p, route, req).catch(async (error) => {
+  const { raw, valid } = await readValid(p, route, req, place).catch(async (error) => {
     // Nobody knows yet whether this caller belongs there: see giveBack.
     if (tenantId !== undefined) await p.limiter.giveBack(route.rateClass, tenantId);
     throw error;
@@ -189,8 +201,9 @@ export interface RawRequest {
   body: unknown;
 }
 
-async function readRaw(p: PipelineInput, route: Route, req: Request): Promise<RawRequest> {
-  const body = route.method === 'GET' ? undefined : await readJson(req, p.bodyLimit);
+async function readRaw(p: PipelineInput, route: Route, req: Request, place: Place): Promise<RawRequest> {
+  // Who sends its body slowly must not keep others out.
+  const body = route.method === 'GET' ? undefined : await place.outside(() => readJson(req, p.bodyLimit));
   for (const part of [req.params, req.query]) {
     for (const [name, value] of Object.entries(part)) {
       checkText(name);
@@ -200,8 +213,8 @@ async function readRaw(p: PipelineInput, route: Route, req: Request): Promise<Ra
   return { params: { ...req.params }, query: { ...req.query }, body };
 }
 
-async function readValid(p: PipelineInput, route: Route, req: Request) {
-  const raw = await readRaw(p, route, req);
+async function readValid(p: PipelineInput, route: Route, req: Request, place: Place) {
+  const raw = await readRaw(p, route, req, place);
   return { raw, valid: validate(route, raw) };
 }
 

@@ -6,6 +6,7 @@ import { statement, type TenantTx } from '#platform/db/index.ts';
 import { fail } from '#platform/errors/index.ts';
 import {
   createIdempotency,
+  createOverload,
   createRateLimiter,
   type Door,
   IDEMPOTENCY_DEFAULTS,
@@ -126,6 +127,8 @@ export async function startTestApi(
   routes: readonly Route[],
   options: {
     idempotency?: Partial<IdempotencyOptions>;
+    /** Requests at once; default more than any test makes. */
+    mostRequests?: number;
     limits?: Partial<RateLimits>;
     origins?: Partial<OriginRules>;
     poolSize?: number;
@@ -160,6 +163,7 @@ export async function startTestApi(
       log,
       limiter,
       idempotency: createIdempotency({ ...IDEMPOTENCY_DEFAULTS, ...options.idempotency }),
+      overload: createOverload(options.mostRequests ?? 1_000),
       origins: { ...OPEN, ...options.origins },
       bodyLimit: 1024 * 1024,
       strictAnswers: true,
