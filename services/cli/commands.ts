@@ -138,6 +138,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/flags.ts')).flagsExplain,
   },
   {
+    name: 'flags set',
+    summary: 'Turn a flag, in a cluster or in a file',
+    load: async () => (await import('./commands/flags-set.ts')).flagsSet,
+  },
+  {
     name: 'flags stale',
     summary: 'Show the flags that have an end, and which are past it',
     load: async () => (await import('./commands/flags.ts')).flagsStale,

@@ -19,7 +19,7 @@ import { type Command, type CommandInput, EXIT } from '../command.ts';
 
 const file = { type: 'string', value: 'file', description: 'The document, JSON or YAML (default flags.yaml)' } as const;
 const NOTES =
-  'Reads a file and the code, no database. No process asks flags yet: this tells what a document says, not what runs. services/domain/flags/README.md says what a document may hold.';
+  'Reads a file and the code, no database. It tells what a document says; what runs is told by /versionz and, in a cluster, by the ConfigMap <name>-flags-status. services/domain/flags/README.md says what a document may hold.';
 
 async function compiled(options: CommandInput['options']): Promise<{ place: string; result: FlagSetResult }> {
   const place = String(options.file ?? 'flags.yaml');

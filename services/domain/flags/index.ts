@@ -1,3 +1,4 @@
+export { type Turn, turnFlag } from './edit.ts';
 export { compileLive, type LiveFlags, parseLive, type Reading, renderLive } from './envelope.ts';
 export { type FlagStoreOptions, watchFlags } from './flag-file.ts';
 export {

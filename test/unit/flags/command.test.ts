@@ -1,5 +1,5 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -54,6 +54,42 @@ describe('klar flags', () => {
     const stale = await flags('stale', '--file', file);
     equal(stale.code, 1);
     match(stale.out, /new-player +2020-01-31 +-\d+ EXPIRED +learning/);
+  });
+
+  it('set: turns a flag in a file, keeps the comments, and says what changed', async () => {
+    const yaml = path.join(folder, 'flags.yaml');
+    await writeFile(yaml, await readFile('flags.yaml', 'utf8'));
+    const set = await flags('set', 'checkout-enabled', 'off', '--file', yaml, '--json');
+    equal(set.code, 0, set.err);
+    const told = JSON.parse(set.out);
+    deepEqual([told.changed, told.from, told.to, told.targeting], [true, 'on', 'off', 'none']);
+    match(told.version, /^[0-9a-f]{12}$/);
+    const text = await readFile(yaml, 'utf8');
+    match(text, /^# The flags of Klar[\s\S]*defaultVariant: "?off"?\n[\s\S]*\.\.\.\n$/);
+    const shown = await flags('explain', 'checkout-enabled', '--file', yaml, '--json');
+    deepEqual([JSON.parse(shown.out).value, JSON.parse(shown.out).version], [false, told.version]);
+    match((await flags('set', 'checkout-enabled', 'off', '--file', yaml)).out, /is off already.*Nothing was written/);
+  });
+
+  it('set: says that targeting decides first, and takes it away when told to', async () => {
+    match((await flags('set', 'new-player', 'on', '--file', file)).out, /new-player: off -> on.*\nIts targeting still/);
+    const set = await flags('set', 'new-player', 'off', '--file', file, '--everybody', '--json');
+    equal(JSON.parse(set.out).targeting, 'removed');
+    equal(JSON.parse(await readFile(file, 'utf8')).flags['new-player'].targeting, undefined);
+  });
+
+  it('set: refuses an unknown flag or variant, and a document that is bad, and writes nothing', async () => {
+    const text = await readFile(file, 'utf8');
+    match((await flags('set', 'checkout-enable', 'off', '--file', file)).err, /Did you mean "checkout-enabled"/);
+    match(
+      (await flags('set', 'checkout-enabled', 'of', '--file', file)).err,
+      /has no variant "of"\. There is: on, off/,
+    );
+    equal(await readFile(file, 'utf8'), text);
+    await writeFile(file, '{}');
+    const bad = await flags('set', 'checkout-enabled', 'off', '--file', file);
+    equal(bad.code, 1);
+    match(bad.err, /flags .*is missing/);
   });
 
   it('stale: 0 when no flag has an end', async () => {
