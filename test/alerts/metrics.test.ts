@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { parse } from 'yaml';
+import { loadSettings } from '#platform/config/index.ts';
+import { silentLogger } from '#platform/log/index.ts';
+import { type RunningController, startController } from '../../services/controller/main.ts';
+import { type FakeKube, startFakeKube } from '../integration/controller/fake-kube.ts';
 import { createStack, type Stack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
 import { alertNames, alertSource, type Rule, selectorsOf } from './rules.ts';
@@ -32,6 +36,8 @@ function read(text: string, into: Exposed): void {
 
 describe('metrics that alerts read', () => {
   let stack: Stack;
+  let kube: FakeKube | undefined;
+  let controller: RunningController | undefined;
   const exposed: Exposed = { names: new Set(), labels: new Map() };
 
   before(async function () {
@@ -56,17 +62,32 @@ describe('metrics that alerts read', () => {
       `insert into ops.restore_proofs (id, backup_id, started_at, finished_at, ok, rto_seconds, rpo_seconds)
        values ('prf_1', '20260101T000000Z-aaaaaa', now(), now(), true, 1, 1)`,
     );
+    kube = await startFakeKube();
+    controller = await startController({
+      settings: loadSettings('controller', {
+        ...stack.env,
+        ADMIN_PORT: '0',
+        DATABASE_URL_CONTROLLER: stack.database.url('klar_controller'),
+        KLAR_SECRET_NAME: 'klar-secrets',
+      }),
+      log: silentLogger(),
+      endpoint: { server: kube.url, namespace: 'klar', credentials: async () => ({}) },
+    });
     await fetch(`${api.url}/api/ready`);
     await until(
       async () => {
-        for (const { adminPort } of [api, ingest, worker])
+        for (const { adminPort } of [api, ingest, worker, controller as RunningController])
           read(await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text(), exposed);
         return exposed.labels.has('klar_operations_task_running_seconds') && exposed.labels.has('klar_inbox_depth');
       },
       { timeoutMs: 30_000, what: "the worker's first look at tasks and inbox" },
     );
   });
-  after(() => stack.close());
+  after(async () => {
+    await controller?.stop();
+    await kube?.close();
+    await stack.close();
+  });
 
   const ours = alertNames().flatMap((alert) =>
     selectorsOf((parse(alertSource(alert)) as Rule).expr)
