@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { benchController } from './controller.ts';
 import { benchIngest } from './ingest.ts';
 import { load, machine } from './machine.ts';
 import { benchRead } from './read.ts';
@@ -10,10 +11,11 @@ const BENCHES: Record<string, typeof benchIngest> = {
   start: benchStart,
   read: benchRead,
   ingest: benchIngest,
+  controller: benchController,
   rollout: benchRollout,
 };
 /** Without names: what needs nothing but this machine. */
-const LOCAL = ['start', 'read', 'ingest'];
+const LOCAL = ['start', 'read', 'ingest', 'controller'];
 
 const HELP = `Usage: npm run bench -- [options] [bench...]
 
@@ -23,6 +25,8 @@ numbers say more about the machine than about the code. Without names: all of ${
   start    cold start and idle memory of api, webhook-ingest and worker
   read     reads of one tenant, with and without row level security
   ingest   acks a second and latency of webhook-ingest, beside express with one INSERT a request
+  controller  flag evaluations beside flagd-core's; reconcile latency, CPU, memory and sockets of the controller, against
+           a stand-in of the API server, or the real one where KUBECONFIG names it
   rollout  what clients notice of a rolling restart, beside a plain web server's; needs a cluster, as
            npm run test:cluster does (its --help says which variables)
 

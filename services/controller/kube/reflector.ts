@@ -82,7 +82,7 @@ export function createReflector<T extends KubeObject>(input: ReflectorInput): Re
         signal,
       });
       if (!Array.isArray(page.items) || !page.metadata?.resourceVersion) throw new Error(`${path}: not a list`);
-      for (const item of page.items) found.set(item.metadata.name, item);
+      for (const item of page.items) found.set(item.metadata.name, kept(item));
     } while (page.metadata.continue);
     const before = objects;
     objects = found;
@@ -109,7 +109,7 @@ export function createReflector<T extends KubeObject>(input: ReflectorInput): Re
     if (type === 'BOOKMARK') return;
     const { name } = object.metadata;
     if (type === 'DELETED') objects.delete(name);
-    else objects.set(name, object as unknown as T);
+    else objects.set(name, kept(object as unknown as T));
     onChange(name);
   }
 
@@ -174,4 +174,10 @@ export function createReflector<T extends KubeObject>(input: ReflectorInput): Re
     get: (name) => objects.get(name),
     names: () => [...objects.keys()],
   };
+}
+
+/** Without the account of who wrote which field: often longer than the object, and nobody here reads it. */
+function kept<T extends KubeObject>(object: T): T {
+  delete (object.metadata as { managedFields?: unknown }).managedFields;
+  return object;
 }

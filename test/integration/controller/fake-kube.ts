@@ -60,10 +60,18 @@ export async function startFakeKube(): Promise<FakeKube> {
   let compacted = 0;
   let compactedForm: 'status' | 'event' = 'status';
   const sockets = new Set<Socket>();
-  const watching = new Set<{ collection: string; response: ServerResponse }>();
+  const watching = new Set<{ url: URL; response: ServerResponse }>();
 
   const collectionOf = (path: string) => path.slice(0, path.lastIndexOf('/'));
   const line = (type: string, object: Fields) => `${JSON.stringify({ type, object })}\n`;
+
+  /** `metadata.name=x` and `label=value`, one of each. */
+  function selects(url: URL, object: FakeObject): boolean {
+    const name = url.searchParams.get('fieldSelector')?.replace('metadata.name=', '');
+    const [label = '', value] = url.searchParams.get('labelSelector')?.split('=') ?? [];
+    const labels = object.metadata.labels as Record<string, string> | undefined;
+    return (name === undefined || name === object.metadata.name) && (value === undefined || labels?.[label] === value);
+  }
 
   function write(type: Write['type'], path: string, object: Fields): FakeObject {
     version += 1;
@@ -73,7 +81,9 @@ export async function startFakeKube(): Promise<FakeKube> {
     else objects.set(path, stored);
     const collection = collectionOf(path);
     writes.push({ version, collection, type, object: stored });
-    for (const watch of watching) if (watch.collection === collection) watch.response.write(line(type, stored));
+    for (const watch of watching) {
+      if (watch.url.pathname === collection && selects(watch.url, stored)) watch.response.write(line(type, stored));
+    }
     return stored;
   }
   const save = (path: string, object: Fields) => write(objects.has(path) ? 'MODIFIED' : 'ADDED', path, object);
@@ -91,7 +101,9 @@ export async function startFakeKube(): Promise<FakeKube> {
   }
 
   function list(url: URL, response: ServerResponse, fault: Fault | undefined): void {
-    const all = [...objects].filter(([path]) => collectionOf(path) === url.pathname).sort();
+    const all = [...objects]
+      .filter(([path, object]) => collectionOf(path) === url.pathname && selects(url, object))
+      .sort();
     const from = Number(url.searchParams.get('continue') ?? 0);
     const to = from + Number(url.searchParams.get('limit') ?? all.length);
     const metadata = { resourceVersion: String(version), ...(to < all.length ? { continue: String(to) } : {}) };
@@ -114,9 +126,10 @@ export async function startFakeKube(): Promise<FakeKube> {
       if (fault.end) return;
     }
     for (const event of writes) {
-      if (event.version > since && event.collection === url.pathname) response.write(line(event.type, event.object));
+      const mine = event.collection === url.pathname && selects(url, event.object);
+      if (event.version > since && mine) response.write(line(event.type, event.object));
     }
-    const entry = { collection: url.pathname, response };
+    const entry = { url, response };
     watching.add(entry);
     const timer = setTimeout(
       () => {
@@ -159,7 +172,7 @@ export async function startFakeKube(): Promise<FakeKube> {
     const path = url.pathname;
     const before = objects.get(path);
     if (method === 'GET' && url.searchParams.get('watch') === 'true') return void watch(url, response, fault);
-    if (method === 'GET' && /\/(configmaps|leases|events)$/.test(path)) return void list(url, response, fault);
+    if (method === 'GET' && /\/(configmaps|leases|events|pods)$/.test(path)) return void list(url, response, fault);
     if (method === 'POST') {
       const metadata = body.metadata as Fields;
       const name = (metadata.name ?? `${metadata.generateName}${version}`) as string;

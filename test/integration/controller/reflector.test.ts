@@ -57,6 +57,17 @@ describe('reflector against a hostile API server', () => {
     assert.deepEqual(changes.slice(7), ['m1', 'new', 'm2']);
   });
 
+  it('keeps no account of who wrote which field, which may be longer than the object', async () => {
+    const metadata = { name: 'm', managedFields: [{ manager: 'kubectl' }] };
+    fake.put(`${MAPS}/m`, { metadata, data: { value: 'listed' } });
+    start();
+    await synced();
+    assert.deepEqual(Object.keys(reflector?.get('m')?.metadata ?? {}).sort(), ['name', 'resourceVersion']);
+    fake.put(`${MAPS}/m`, { metadata, data: { value: 'watched' } });
+    await until(() => value('m') === 'watched');
+    assert.deepEqual(Object.keys(reflector?.get('m')?.metadata ?? {}).sort(), ['name', 'resourceVersion']);
+  });
+
   it('resumes after a reset from where it was, by a bookmark too, and lists no second time', async () => {
     put('a', '1');
     start();
