@@ -1,4 +1,3 @@
-import { probeToken } from '#domain/identity/index.ts';
 import type { Clock } from '#platform/clock/index.ts';
 import { fixedSecret, generateSecret } from '#platform/config/index.ts';
 import { probe } from './http-probe.ts';
@@ -10,6 +9,8 @@ export function jwtKeyKind(input: { apiBase: string; issuer: string; clock: Cloc
 
   /** Whether a token under this key is taken; what comes after the signature is another matter. */
   async function taken({ name, signal }: StepInput, key: string, generation: string): Promise<boolean> {
+    // Loaded for a rotation, which is rare: identity is 10 MiB of the 100 that the controller may have.
+    const { probeToken } = await import('#domain/identity/index.ts');
     const token = await probeToken({ key: fixedSecret(name, key, 'env', generation), issuer, clock });
     const answer = await probe(`${apiBase}/api/me`, { headers: { authorization: `Bearer ${token}` } }, signal);
     return answer.code !== 'invalid_token';

@@ -1,4 +1,4 @@
-import { countOpenableKeys, type Pepper, resealApiKeys, tenantIdsAfter } from '#domain/tenancy/index.ts';
+import type { Pepper } from '#domain/tenancy/index.ts';
 import { generateSecret } from '#platform/config/index.ts';
 import type { Db, TenantTx } from '#platform/db/index.ts';
 import { type KindAdapter, type StepInput, Unproven } from './kind.ts';
@@ -7,7 +7,11 @@ import type { Kept } from './secret-store.ts';
 const TENANTS = 200;
 const KEYS = 500;
 
+/** Loaded for a rotation, which is rare: with what it needs it is 10 MiB of the 100 that the controller may have. */
+const tenancy = () => import('#domain/tenancy/index.ts');
+
 async function eachTenant(db: Db, signal: AbortSignal, fn: (tenantId: string) => Promise<void>): Promise<void> {
+  const { tenantIdsAfter } = await tenancy();
   for (let after = ''; ; ) {
     const ids = await db.withTx((tx) => tenantIdsAfter(tx, after, TENANTS), { readOnly: true });
     if (ids.length === 0) return;
@@ -30,6 +34,7 @@ function pepperOf(current: Kept, ...others: Kept[]): Pepper {
 async function reseal({ db, fence, values, signal }: StepInput): Promise<void> {
   const { current, previous } = values;
   if (previous === undefined) return;
+  const { resealApiKeys } = await tenancy();
   const pepper = pepperOf(current, previous);
   await eachTenant(db, signal, async (tenantId) => {
     for (;;) {
@@ -58,6 +63,7 @@ export const pepperKind: KindAdapter = {
   async prove(at: StepInput) {
     const { current, retired } = at.values;
     if (retired === undefined) throw new Unproven('the old value is not there to be tried');
+    const { countOpenableKeys } = await tenancy();
     let opened = 0;
     let alive = 0;
     const count = (tx: TenantTx, kept: Kept) => countOpenableKeys(tx, pepperOf(kept), KEYS);
