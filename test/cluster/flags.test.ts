@@ -69,12 +69,7 @@ describe('flags', () => {
     return (JSON.parse(status?.data?.conditions ?? '[]') as Condition[]).find((one) => one.type === type);
   };
   const running = async (): Promise<Map<string, Running>> => {
-    const answers = await Promise.all(
-      [...pods].map(async ([pod, { port }]) => {
-        const answer = await fetch(`http://127.0.0.1:${port}/versionz`);
-        return [pod, ((await answer.json()) as { flags: Running }).flags] as const;
-      }),
-    );
+    const answers = await Promise.all([...pods].map(async ([pod, { port }]) => [pod, await flagsAt(port)] as const));
     return new Map(answers);
   };
   const everywhere = (version: string, timeoutMs = 60_000) =>
@@ -253,6 +248,15 @@ describe('flags', () => {
     return `/apis/${preferredVersion.groupVersion}`;
   }
 });
+
+/** What a pod says, through its forwarded port; under load such a connection now and then breaks. */
+function flagsAt(port: number): Promise<Running> {
+  const ask = async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/versionz`, { headers: { connection: 'close' } });
+    return ((await answer.json()) as { flags: Running }).flags;
+  };
+  return until(() => ask().catch(() => undefined), { timeoutMs: 20_000, everyMs: 100, what: `/versionz at ${port}` });
+}
 
 /** The rows between the two marks of services/controller/README.md. */
 function readMatrix(): { group: string; resource: string; any: boolean; names: string[]; verbs: string[] }[] {
