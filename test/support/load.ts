@@ -8,6 +8,8 @@ export type LoadRequest = {
   body?: string;
   /** Sent again until it is answered below 500, as a client with an Idempotency-Key and a webhook's sender do. */
   persistent?: boolean;
+  /** Longest pause between two tries, default `REPEAT_AT_MOST_MS`. */
+  repeatAtMostMs?: number;
   /** Told of the answer that ended the request, not of those before a repetition. */
   answered?: (status: number, body: string) => void;
 };
@@ -150,7 +152,7 @@ export function startLoad(target: number | LoadTarget, perSecond: number, next: 
     do {
       const jittered = pauseMs * (0.75 + Math.random() / 2);
       await new Promise((resolve) => setTimeout(resolve, jittered));
-      pauseMs = Math.min(pauseMs * 2, REPEAT_AT_MOST_MS);
+      pauseMs = Math.min(pauseMs * 2, wanted.repeatAtMostMs ?? REPEAT_AT_MOST_MS);
       if (since() > lastWords) {
         report.abandoned += 1;
         return;
@@ -180,7 +182,7 @@ export function startLoad(target: number | LoadTarget, perSecond: number, next: 
       pace = { perSecond: rate, from: since(), sent: report.sent };
     },
     /** @param persistMs for how long persistent requests are still repeated */
-    async stop(persistMs = 60_000): Promise<LoadReport> {
+    async stop(persistMs = 120_000): Promise<LoadReport> {
       clearInterval(timer);
       lastWords = since() + persistMs;
       await Promise.all(pending);
