@@ -1,6 +1,6 @@
 import type { Clock } from '#platform/clock/index.ts';
 import type { Logger } from '#platform/log/index.ts';
-import { type Metrics, whenScraped } from '#platform/metrics/index.ts';
+import { type Gauge, type Metrics, whenScraped } from '#platform/metrics/index.ts';
 import { retryAfterMs } from './errors.ts';
 import { createWorkQueue, type QueueLimits } from './queue.ts';
 import type { Timing } from './timing.ts';
@@ -110,6 +110,21 @@ export function createController(input: ControllerInput): Controller {
   };
 }
 
+/** By gauge and controller: one that is made anew in each term takes the place of the one before. */
+const depths = new WeakMap<object, Map<string, () => number>>();
+
+function depthOf(gauge: Gauge<string>): Map<string, () => number> {
+  const known = depths.get(gauge);
+  if (known) return known;
+  const ready = new Map<string, () => number>();
+  depths.set(gauge, ready);
+  // Read at each scrape: a planned key becomes ready without an event.
+  whenScraped(gauge, () => {
+    for (const [controller, count] of ready) gauge.set({ controller }, count());
+  });
+  return ready;
+}
+
 function measure(metrics: Metrics, controller: string, ready: () => number) {
   const total = metrics.counter('klar_controller_reconcile_total', 'Reconciles that ended, by result.', [
     'controller',
@@ -128,8 +143,7 @@ function measure(metrics: Metrics, controller: string, ready: () => number) {
     'When a reconcile last succeeded, in seconds since 1970.',
     ['controller'],
   );
-  // Read at each scrape: a planned key becomes ready without an event.
-  whenScraped(depth, () => depth.set({ controller }, ready()));
+  depthOf(depth).set(controller, ready);
   return {
     ended(result: 'success' | 'error' | 'aborted', ms: number) {
       total.inc({ controller, result });

@@ -202,6 +202,25 @@ describe('controller', () => {
     await run;
   });
 
+  it('made anew in each of many terms leaves nothing in the metrics, and its own depth is shown', async () => {
+    const metrics = createMetrics();
+    const anew = () =>
+      createController({
+        name: 'test',
+        reconcile: async () => undefined,
+        clock: fakeClock('2026-01-01T00:00:00Z'),
+        timing: fakeTiming(),
+        log: silentLogger(),
+        metrics,
+      });
+    anew().add('of a term that is over');
+    for (let term = 0; term < 20_000; term++) anew();
+    const last = anew();
+    for (const key of ['a', 'b', 'c']) last.add(key);
+    const shown = await metrics.registry.getSingleMetricAsString('klar_controller_workqueue_depth');
+    assert.match(shown, /\{controller="test"\} 3$/);
+  });
+
   it('tries a failure again by itself, after what the server asked', async () => {
     let runs = 0;
     const { controller, timing, metric } = make(async () => {
