@@ -13,8 +13,8 @@ const EXIT_USAGE = 64;
 const PARTS: readonly (readonly string[])[] = [
   ['image', 'install', 'modes', 'migrations', 'rollout'],
   ['disruption', 'autoscaling'],
-  ['network', 'cronjobs', 'controller-core', 'controller-candidates'],
-  ['backup'],
+  ['network', 'cronjobs', 'controller-core', 'flags'],
+  ['backup', 'drill'],
 ];
 
 const HELP = `Usage: npm run test:cluster -- --short | --full [--part N] [options]
