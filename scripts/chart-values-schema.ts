@@ -66,6 +66,41 @@ const keda = object({
   maxQueueAgeSeconds: integer(1),
   query: text,
 });
+const duration = like('^[0-9]{1,6}[smhd]$');
+const blackout = list(
+  object(
+    {
+      days: list(oneOf('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun')),
+      from: like('^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+      to: like('^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+      timeZone: text,
+    },
+    { required: ['from', 'to', 'timeZone'] },
+  ),
+);
+const rotation = object({
+  enabled: flag,
+  schedule: flag,
+  period: duration,
+  soak: duration,
+  jitter: duration,
+  blackout,
+  policies: list(
+    object(
+      {
+        secret: text,
+        kind: text,
+        period: duration,
+        soak: duration,
+        quiet: duration,
+        jitter: duration,
+        blackout,
+        enabled: flag,
+      },
+      { required: ['secret', 'kind', 'period'] },
+    ),
+  ),
+});
 const spread = oneOf('ScheduleAnyway', 'DoNotSchedule');
 const image = like('^([a-z0-9./:_-]+[a-zA-Z0-9._/:@-]*)?$');
 
@@ -96,7 +131,7 @@ const properties: Record<string, Schema> = {
   api: object({ ...server, autoscaling }),
   webhookIngest: object({ ...server, autoscaling }),
   worker: object({ ...server, keda }),
-  controller: object({ enabled: flag, ...server }),
+  controller: object({ enabled: flag, rotation, ...server }),
   topologySpread: object({ zones: spread, hosts: spread }),
   podDisruptionBudgets: object({ enabled: flag }),
   ingress: object({
@@ -118,10 +153,19 @@ const properties: Record<string, Schema> = {
     prometheus: peers,
     cnpgOperator: peers,
     ...Object.fromEntries(
-      ['dns', 'database', 'redis', 'providers', 'smtp', 'otlp', 'sentry', 'storage', 'restoreVerify', 'kubernetes', 'rotation'].map((key) => [
-        key,
-        destination,
-      ]),
+      [
+        'dns',
+        'database',
+        'redis',
+        'providers',
+        'smtp',
+        'otlp',
+        'sentry',
+        'storage',
+        'restoreVerify',
+        'kubernetes',
+        'rotation',
+      ].map((key) => [key, destination]),
     ),
   }),
   migrations: object({

@@ -4,7 +4,7 @@ import { tryLogin } from '#platform/db/index.ts';
 import { createLogger, silentLogger } from '#platform/log/index.ts';
 import { startSandbox } from '../../services/sandbox/main.ts';
 import { startIngest } from '../../services/webhook-ingest/main.ts';
-import { openTestDatabase, prepareDatabase } from '../support/database.ts';
+import { ensureTestRoles, openTestDatabase, prepareDatabase } from '../support/database.ts';
 import { startOwnPostgres } from '../support/postgres-server.ts';
 import { freePorts } from '../support/process.ts';
 import { killEverywhere } from '../support/rotation/kill.ts';
@@ -27,6 +27,8 @@ describe('a reconciler killed with kill -9 at every step, beyond our own pods', 
     const server = await startOwnPostgres({ durable: false });
     closing.push(() => server.close());
     await prepareDatabase(server.superuserUrl);
+    // Gives the functions of the migration to the role that may run them.
+    await ensureTestRoles(server.superuserUrl);
     const database = openTestDatabase(server.superuserUrl);
     stage = await openStage({
       database,

@@ -35,7 +35,7 @@ kubelet would name one and wait for ever.
 {{- $sources = append $sources (dict "secret" (dict "name" $override.secretName "optional" true "items" $own)) -}}
 {{- else -}}
 {{- $key := get $keys $name | default $name -}}
-{{- $items = concat $items (list (dict "key" $key "path" (printf "%s/current" $name)) (dict "key" (printf "%s.previous" $key) "path" (printf "%s/previous" $name))) -}}
+{{- $items = concat $items (list (dict "key" $key "path" (printf "%s/current" $name)) (dict "key" (printf "%s.previous" $key) "path" (printf "%s/previous" $name)) (dict "key" (printf "%s.generation" $key) "path" (printf "%s/generation" $name)) (dict "key" (printf "%s.previous_generation" $key) "path" (printf "%s/previous_generation" $name))) -}}
 {{- end -}}
 {{- end -}}
 {{- if $items -}}

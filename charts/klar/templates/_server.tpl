@@ -67,6 +67,9 @@ spec:
               value: {{ include "klar.fullname" .ctx }}
             - name: KLAR_POD_SELECTOR
               value: app.kubernetes.io/name=klar,app.kubernetes.io/instance={{ .ctx.Release.Name }}
+            {{- with include "klar.rotationEnv" .ctx }}
+            {{- . | nindent 12 }}
+            {{- end }}
             {{- else }}
             - name: KLAR_FLAGS_FILE
               value: /etc/klar/flags/live.json
@@ -111,6 +114,10 @@ spec:
             - name: flags
               mountPath: /etc/klar/flags
               readOnly: true
+            {{- else if include "klar.rotates" .ctx }}
+            - name: rotation
+              mountPath: /etc/klar/rotation
+              readOnly: true
             {{- end }}
             - name: tmp
               mountPath: /tmp
@@ -121,6 +128,11 @@ spec:
         - name: flags
           configMap:
             name: {{ include "klar.fullname" .ctx }}-flags
+            optional: true
+        {{- else if include "klar.rotates" .ctx }}
+        - name: rotation
+          configMap:
+            name: {{ include "klar.fullname" .ctx }}-rotation
             optional: true
         {{- end }}
         - name: tmp

@@ -55,6 +55,8 @@ export function createFolderStore(folder: string, knows: (name: string) => boole
         const kept = values[slot];
         if (!kept) continue;
         await writeDurably(path.join(dir, made, slot), `${kept.value}\n`);
+        // Only a name of its own: one beside a value that somebody changes by hand would name the wrong one.
+        if (kept.generation === digestGeneration(name, kept.value)) continue;
         await writeDurably(path.join(dir, made, GENERATION[slot]), `${kept.generation}\n`);
       }
       await syncDir(path.join(dir, made));

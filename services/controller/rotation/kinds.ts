@@ -4,6 +4,7 @@ import type { Settings } from '#platform/config/index.ts';
 import type { KindAdapter } from './kind.ts';
 import { adminTokenKind } from './kind-admin-token.ts';
 import { jwtKeyKind } from './kind-jwt-key.ts';
+import { type LivekitInput, livekitKeyKind } from './kind-livekit-key.ts';
 import { pepperKind } from './kind-pepper.ts';
 import { postgresKind } from './kind-postgres.ts';
 import { type StripeWebhookInput, stripeWebhookKind } from './kind-stripe-webhook.ts';
@@ -16,6 +17,8 @@ export function createKinds(input: {
   clock: Clock;
   /** Absent: Stripe is not set up here. */
   stripe?: StripeWebhookInput | undefined;
+  /** Absent: LiveKit is not, or its key file is out of reach. */
+  livekit?: LivekitInput | undefined;
 }): Readonly<Record<Kind, KindAdapter | undefined>> {
   return {
     'admin-token': adminTokenKind(input.apiBase),
@@ -23,7 +26,7 @@ export function createKinds(input: {
     'api-key-pepper': pepperKind,
     'postgres-login': postgresKind,
     'stripe-webhook': input.stripe && stripeWebhookKind(input.stripe),
-    'livekit-key': undefined,
+    'livekit-key': input.livekit && livekitKeyKind(input.livekit),
     manual: undefined,
   };
 }
@@ -35,13 +38,16 @@ const WEBHOOK_PATH = '/api/billing/stripe/webhook';
 export function kindSettings(settings: Settings): Omit<Parameters<typeof createKinds>[0], 'clock'> {
   const base = settings.PUBLIC_BASE_URL;
   const key = settings.STRIPE_ROTATION_KEY;
+  const { LIVEKIT_URL: url, LIVEKIT_KEY_FILE: keyFile } = settings;
   return {
-    apiBase: base,
+    livekit: url && keyFile ? { url, keyFile, apiKey: () => settings.LIVEKIT_API_KEY?.current() } : undefined,
+    apiBase: settings.KLAR_ROTATION_API_URL ?? base,
     issuer: base,
     stripe: key && {
       apiKey: () => key.current(),
       apiBase: settings.STRIPE_API_BASE ?? STRIPE,
       webhookUrl: `${base}${WEBHOOK_PATH}`,
+      probeUrl: `${settings.KLAR_ROTATION_INGEST_URL ?? base}${WEBHOOK_PATH}`,
     },
   };
 }

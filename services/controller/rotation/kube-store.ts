@@ -73,7 +73,9 @@ export function createKubeStore(input: {
         const keys = keysOf(name, slot);
         const kept = values[slot];
         data[keys.value] = kept ? encode(kept.value) : null;
-        data[keys.generation] = kept ? encode(kept.generation) : null;
+        // Only a name of its own: one beside a value that somebody changes by hand would name the wrong one.
+        const named = kept && kept.generation !== digestGeneration(name, kept.value);
+        data[keys.generation] = named ? encode(kept.generation) : null;
       }
       await client
         .request({

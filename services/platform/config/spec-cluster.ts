@@ -1,4 +1,4 @@
-import { type ProcessName, type SecretSetting, type Setting, text } from './setting.ts';
+import { type ProcessName, type SecretSetting, type Setting, text, url } from './setting.ts';
 
 const CONTROLLER: readonly ProcessName[] = ['controller'];
 /** `klar flags set` and `klar rotate` write what the controller reads. */
@@ -23,6 +23,19 @@ export const CLUSTER_SPEC = {
     processes: ['controller', 'all-in-one'],
     example: 'rotation.yaml',
     description: 'Policies of rotation, see services/controller/rotation/README.md; the chart mounts its ConfigMap.',
+  }),
+  KLAR_ROTATION_API_URL: url({
+    group: 'Cluster',
+    processes: CONTROLLER,
+    protocols: ['http', 'https'],
+    description:
+      'Where a rotation uses values as clients of the api do. Absent: PUBLIC_BASE_URL. The chart sets its Service.',
+  }),
+  KLAR_ROTATION_INGEST_URL: url({
+    group: 'Cluster',
+    processes: CONTROLLER,
+    protocols: ['http', 'https'],
+    description: 'The same for webhooks. Absent: PUBLIC_BASE_URL. The chart sets its Service.',
   }),
   KLAR_POD_SELECTOR: text({
     group: 'Cluster',

@@ -21,7 +21,10 @@ export async function killEverywhere(stage: Stage, secret: string, kills: readon
       victim.exited,
       // A point that lies behind: an earlier kill was at a later place.
       until(async () => (await stage.latest(secret))?.outcome, { timeoutMs: 60_000, everyMs: 50, what: point }),
-    ]);
+    ]).catch(async (error) => {
+      const row = await stage.latest(secret);
+      throw new Error(`${point}: ${row?.step} ${row?.waiting}\n${victim.output()}`, { cause: error });
+    });
     assert.equal(how, 'SIGKILL', `${point}: ${how}\n${victim.output()}`);
     left.delete(point);
   }

@@ -26,7 +26,7 @@ const observe = (signal: AbortSignal) =>
   Promise.all(
     pods.map(async ({ url, ...pod }) => {
       const answer = await fetch(`${url}/versionz`, { signal }).catch(() => undefined);
-      return { ...pod, ready: true, ...(answer ? { versionz: await answer.json() } : { problem: 'silent' }) };
+      return { ...pod, ready: true, ...(answer?.ok ? { versionz: await answer.json() } : { problem: 'silent' }) };
     }),
   );
 const rotations = createRotations({
@@ -37,6 +37,7 @@ const rotations = createRotations({
     apiBase: env.API ?? '',
     issuer: env.ISSUER ?? '',
     clock: systemClock,
+    ...(env.LIVEKIT ? { livekit: { ...JSON.parse(env.LIVEKIT), apiKey: () => 'APIold' } } : {}),
     ...(env.STRIPE ? { stripe: { ...JSON.parse(env.STRIPE), apiKey: () => 'sk_test_rotation' } } : {}),
   }),
   metrics: createRotationMetrics(registry),
@@ -48,4 +49,7 @@ const rotations = createRotations({
   timing: systemTiming,
   registry,
 });
-await rotations.lead(await takeLocalTerm(db, LEASE, systemClock, new AbortController().signal));
+const { signal } = new AbortController();
+// A leader that was stopped while another one took over: its token is smaller.
+const stale = { token: 1, signal, check() {} };
+await rotations.lead(env.STALE ? stale : await takeLocalTerm(db, LEASE, systemClock, signal));

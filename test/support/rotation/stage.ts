@@ -75,7 +75,7 @@ export async function openStage(input: StageInput = {}): Promise<Stage> {
     apis.push(await startTestApi(database, { settings: { KLAR_SECRETS_DIR: folder, ...fromFiles } }));
   }
   const pods = (input.pods ?? ((all) => all.map(podOf)))(apis);
-  const ops = database.db('klar_ops');
+  const ops = database.db('klar_ops', { acquireTimeoutMs: 30_000 });
   const store = createFolderStore(folder, () => true);
   const running = new Set<KlarProcess>();
   const slots = async (name: string) => {

@@ -82,6 +82,14 @@ spec:
 {{- if .Values.controller.enabled -}}
 {{- $_ := set $rules "fromController" (dict "from" (include "klar.peers" (dict "ctx" . "components" (list "controller")) | fromJsonArray) "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
 {{- $_ := set $rules "pods" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "api" "webhook-ingest" "worker")) | fromJsonArray) "ports" (include "klar.tcp" (list 9090) | fromJsonArray)) -}}
+{{- if include "klar.rotates" . -}}
+{{- /* A rotation uses the new value before it counts, and the old one to see that it is dead, as clients do. */ -}}
+{{- $from := include "klar.peers" (dict "ctx" . "components" (list "controller")) | fromJsonArray -}}
+{{- $_ := set $rules "apiFromRotation" (dict "from" $from "ports" (include "klar.tcp" (list 3000) | fromJsonArray)) -}}
+{{- $_ := set $rules "ingestFromRotation" (dict "from" $from "ports" (include "klar.tcp" (list 3001) | fromJsonArray)) -}}
+{{- $_ := set $rules "apiToRotate" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "api")) | fromJsonArray) "ports" (include "klar.tcp" (list 3000) | fromJsonArray)) -}}
+{{- $_ := set $rules "ingestToRotate" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "webhook-ingest")) | fromJsonArray) "ports" (include "klar.tcp" (list 3001) | fromJsonArray)) -}}
+{{- end -}}
 {{- end -}}
 {{- /* Also without an ingress or a gateway of ours: then the routes are made by others. */ -}}
 {{- $public := concat $v.ingressController (include "klar.peers" (dict "ctx" . "components" (list "test")) | fromJsonArray) -}}
