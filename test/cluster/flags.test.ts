@@ -75,7 +75,7 @@ describe('flags', () => {
   const everywhere = (version: string, timeoutMs = 60_000) =>
     until(async () => [...(await running()).values()].every((one) => one.version === version), {
       timeoutMs,
-      everyMs: 200,
+      everyMs: 500,
       what: `version ${version} in ${pods.size} pods`,
     });
   /** What is turned is seen by nobody but this school, which does not exist: the load goes on buying. */
@@ -273,7 +273,9 @@ function readMatrix(): { group: string; resource: string; any: boolean; names: s
       group,
       resource,
       any: names === 'any',
-      names: [...names.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name.replace('<name>', 'klar')),
+      names: [...names.matchAll(/`([^`]+)`/g)].map(([, name = '']) =>
+        name.replace('<name>', 'klar').replace('<secret>', 'klar-generated'),
+      ),
       verbs: verbs.split(', '),
     };
   });
