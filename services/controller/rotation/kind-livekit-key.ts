@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { SignJWT } from 'jose';
 import { parse, stringify } from 'yaml';
 import { randomToken } from '#platform/crypto/index.ts';
 import { type KindAdapter, type StepInput, Unproven } from './kind.ts';
@@ -34,6 +33,8 @@ export function livekitKeyKind({ url, keyFile, apiKey }: LivekitInput): KindAdap
   /** Whether the room API takes a token under this key. https://docs.livekit.io/reference/server/server-apis/ */
   async function taken(value: string, signal: AbortSignal): Promise<boolean> {
     const { key, secret } = pairOf(value);
+    // Loaded for a rotation, which is rare: it is some MiB of the 100 that the controller may have.
+    const { SignJWT } = await import('jose');
     const token = await new SignJWT({ video: { roomList: true } })
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer(key)
