@@ -85,6 +85,10 @@ describe('a thousand broken connections', () => {
       const growth = after.heap - before.heap;
       assert.ok(growth < 2_000_000, `${growth} bytes more after ${RECONNECTS} reconnects`);
       assert.deepEqual(warnings, []);
+      if (process.env.KLAR_RECONNECTS) {
+        const figures = `heap ${growth} bytes, listeners ${after.listeners - before.listeners}, timers ${after.timers - before.timers}`;
+        process.stdout.write(`      ${RECONNECTS} reconnects: ${figures}, ${fake.sockets()} sockets open\n`);
+      }
     } finally {
       await reflector.stop();
       signal.addEventListener = addEventListener;
