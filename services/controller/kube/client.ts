@@ -15,9 +15,11 @@ export type KubeRequest = {
   signal?: AbortSignal | undefined;
   /** For everything, from the lookup of the name to the last byte. */
   timeoutMs?: number | undefined;
+  /** Does not wait for a connection behind requests that hang: for a lease, which ends by waiting. */
+  urgent?: boolean | undefined;
 };
 
-export type KubeWatch = Omit<KubeRequest, 'method' | 'body' | 'contentType'> & {
+export type KubeWatch = Omit<KubeRequest, 'method' | 'body' | 'contentType' | 'urgent'> & {
   timeoutMs: number;
   /** One JSON document. A throw ends the watch with that error. */
   onLine(line: string): void;
@@ -48,6 +50,7 @@ export function createKubeClient(input: { endpoint: KubeEndpoint; timing?: Timin
   const secure = server.protocol === 'https:';
   const Agent = secure ? https.Agent : http.Agent;
   const requests = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, maxFreeSockets: 2 });
+  const urgent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1 });
   // Not kept alive: a connection over which a watch went silent must never serve a request.
   const watches = new Agent({ keepAlive: false });
   let known: { value: KubeCredentials; at: number } | undefined;
@@ -74,7 +77,7 @@ export function createKubeClient(input: { endpoint: KubeEndpoint; timing?: Timin
       };
       const abort = () => end(call.signal?.reason);
       const request = (secure ? https : http).request({
-        agent: call.watch ? watches : requests,
+        agent: call.watch ? watches : call.urgent ? urgent : requests,
         hostname: server.hostname.replace(/^\[|\]$/g, ''),
         port: server.port || (secure ? 443 : 80),
         method: call.method,
@@ -133,6 +136,7 @@ export function createKubeClient(input: { endpoint: KubeEndpoint; timing?: Timin
       send({ ...watch, method: 'GET', watch: true, onChunk: createLineSplitter(onLine) }),
     close() {
       requests.destroy();
+      urgent.destroy();
       watches.destroy();
     },
   };

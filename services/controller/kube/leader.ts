@@ -70,7 +70,7 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
 
   const timeoutMs = limits.requestMs;
   const get = (signal: AbortSignal, withinMs = timeoutMs) =>
-    client.request<Lease>({ method: 'GET', path, signal, timeoutMs: withinMs });
+    client.request<Lease>({ method: 'GET', path, signal, timeoutMs: withinMs, urgent: true });
   function leaseOf(token: number, holder: string, resourceVersion: string | undefined, acquired?: string): Lease {
     const now = clock.now().toISOString().replace('Z', '000Z'); // MicroTime
     return {
@@ -92,7 +92,14 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
   }
   // PUT with the version that was read: of two who saw the same lease, one is refused.
   const put = (lease: Lease, signal?: AbortSignal, withinMs = timeoutMs) =>
-    client.request<Lease>({ method: 'PUT', path, body: lease, timeoutMs: withinMs, ...(signal ? { signal } : {}) });
+    client.request<Lease>({
+      method: 'PUT',
+      path,
+      body: lease,
+      timeoutMs: withinMs,
+      urgent: true,
+      ...(signal ? { signal } : {}),
+    });
 
   async function look(signal: AbortSignal): Promise<void> {
     const lease = await get(signal).catch((error) => {
@@ -115,7 +122,7 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
     }
     const body = leaseOf(decision.token, identity, undefined);
     return {
-      lease: await client.request<Lease>({ method: 'POST', path: collection, body, signal, timeoutMs }),
+      lease: await client.request<Lease>({ method: 'POST', path: collection, body, signal, timeoutMs, urgent: true }),
       sentAt,
     };
   }
@@ -209,7 +216,7 @@ export function createLeaderElection(input: LeaderInput): LeaderElection {
   async function giveBack(token: number): Promise<void> {
     try {
       // Read first: a renewal that was cut short may have been written.
-      const found = await client.request<Lease>({ method: 'GET', path, timeoutMs });
+      const found = await client.request<Lease>({ method: 'GET', path, timeoutMs, urgent: true });
       // With what a store has seen, so that the next one need not be refused to learn it.
       if (stillOurs(found, identity, token)) {
         await put(leaseOf(Math.max(token, greatest), '', found.metadata.resourceVersion));

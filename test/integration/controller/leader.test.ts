@@ -136,6 +136,19 @@ describe('leader election on a lease', () => {
     assert.ok(!first.term.signal.aborted);
   });
 
+  it('keeps its term while other requests of this process hang', async () => {
+    candidate('a');
+    const first = await reign('a');
+    fake.fault = ({ url }) => (url.pathname.endsWith('/leases/klar-controller') ? undefined : { kind: 'half-open' });
+    const hanging = Array.from({ length: 40 }, () =>
+      candidates[0]?.client
+        .request({ method: 'GET', path: '/api/v1/namespaces/klar/configmaps', timeoutMs: 4_500 })
+        .catch(() => {}),
+    );
+    await Promise.all(hanging);
+    assert.ok(!first.term.signal.aborted);
+  });
+
   it('knows that its term is over before any timer had a turn', async () => {
     let aheadMs = 0;
     const timing: Timing = { ...systemTiming, monotonic: () => systemTiming.monotonic() + aheadMs };
