@@ -55,7 +55,7 @@ const EVENTS_A_PURCHASE = 20;
 /** One event in 25 is delivered twice. */
 const DUPLICATE_EVERY = 25;
 /** Providers wait for minutes and hours between tries; this is as long as a test can wait. */
-const PROVIDER_REPEATS_MS = 40_000;
+const PROVIDER_REPEATS_MS = 20_000;
 const WEBHOOK_PATH = '/api/billing/stripe/webhook';
 /** The worker retries with a growing pause: what a fault hit last comes back within minutes. */
 const SETTLE_MS = 300_000;
