@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -12,6 +12,8 @@ interface GoTool {
   module: string;
   version: string;
   why: string;
+  /** What `go install` calls it, where that is another name. */
+  built?: string;
 }
 
 /** Pinned: a newer judge may find more, which should be a change of its own. */
@@ -65,6 +67,14 @@ const GO_TOOLS: readonly GoTool[] = [
     version: 'v1.8.0',
     why: 'the S3 store of the backup tests',
   },
+  {
+    name: 'livekit-server',
+    package: 'github.com/livekit/livekit-server/cmd/server',
+    module: 'github.com/livekit/livekit-server',
+    version: 'v1.13.5',
+    why: 'whose key the rotation tests replace',
+    built: 'server',
+  },
 ];
 
 /** Programs that the system's packages bring. */
@@ -88,7 +98,7 @@ ${[
   ...GO_TOOLS.map(({ name, version, why }) => [name, version, why]),
   ...SYSTEM_TOOLS.map(({ name, why }) => [name, 'system', why]),
 ]
-  .map(([name = '', version = '', why = '']) => `  ${name.padEnd(12)} ${version.padEnd(8)} ${why}`)
+  .map(([name = '', version = '', why = '']) => `  ${name.padEnd(14)} ${version.padEnd(8)} ${why}`)
   .join('\n')}
 
   --check      install nothing; exit 1 when something is missing or of another version
@@ -143,6 +153,7 @@ function install(tool: GoTool, bin: string): boolean {
       // A program that needs no C library runs in any image and needs no compiler here.
       env: { ...process.env, GOBIN: bin, CGO_ENABLED: '0' },
     });
+    if (tool.built) renameSync(path.join(bin, tool.built), file);
   } catch {
     process.stdout.write(`FAILED     ${tool.name}: go install ${tool.package}@${tool.version}\n`);
     return false;

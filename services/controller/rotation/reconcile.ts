@@ -176,12 +176,12 @@ async function goOn(parts: RotationParts, term: RotationTerm, first: RotationRow
     }
     if (decision.do === 'advance') {
       await write((tx) => rotationStore.advance(tx, rotation, decision.to, term.token));
-      log.info('rotation goes on', { secret: name, rotation: rotation.id, step: decision.to });
+      log.info('rotation goes on', { setting: name, rotation: rotation.id, step: decision.to });
     } else if (decision.do === 'end') {
       if (decision.outcome !== 'abandoned') await clear(store, name, stored, signal);
       await write((tx) => rotationStore.end(tx, rotation, decision.outcome, decision.why, term.token));
       parts.metrics.ended(name, decision.outcome);
-      const line = { secret: name, rotation: rotation.id, outcome: decision.outcome, why: decision.why };
+      const line = { setting: name, rotation: rotation.id, outcome: decision.outcome, why: decision.why };
       if (decision.outcome === 'done') log.info('rotation ended', line);
       else log.warn('rotation ended', line);
       return { reason: decision.outcome === 'done' ? 'Idle' : 'Failed', message: decision.why };
@@ -209,7 +209,7 @@ async function tellFailure(
   const why = parts.redact(`${rotation.step} failed: ${message}`).slice(0, 1_000);
   parts.metrics.failed(rotation.secret, rotation.step);
   parts.log.warn('a step of a rotation failed; it is tried again', {
-    secret: rotation.secret,
+    setting: rotation.secret,
     step: rotation.step,
     error,
   });

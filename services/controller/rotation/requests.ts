@@ -23,7 +23,7 @@ export async function takeRequests(
       await rotationStore.answer(tx, request.id, accepted, text);
     });
     parts.log.info('rotation request', {
-      secret: request.secret,
+      setting: request.secret,
       action: request.action,
       by: request.requestedBy,
       accepted,
