@@ -29,7 +29,7 @@ role klar_owner: nologin
 role klar_restore: nologin
 role klar_restore_a: login; in klar_restore
 role klar_restore_b: login; in klar_restore
-role klar_rotator: nologin CREATEROLE; in klar_api_a, klar_api_b, klar_auth_a, klar_auth_b, klar_backup_a, klar_backup_b, klar_cleanup_a, klar_cleanup_b, klar_controller_a, klar_controller_b, klar_ingest_a, klar_ingest_b, klar_ops_a, klar_ops_b, klar_restore_a, klar_restore_b, klar_worker_a, klar_worker_b, pg_signal_backend
+role klar_rotator: nologin CREATEROLE; in pg_signal_backend
 role klar_worker: nologin
 role klar_worker_a: login; in klar_worker; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=25s
 role klar_worker_b: login; in klar_worker; idle_in_transaction_session_timeout=30s; lock_timeout=5s; search_path=pg_catalog; statement_timeout=25s

@@ -180,8 +180,10 @@ export const roles: Statement<{ name: string; attributes: string; member_of: str
        case when r.rolsuper then 'SUPERUSER' end, case when r.rolcreatedb then 'CREATEDB' end,
        case when r.rolcreaterole then 'CREATEROLE' end, case when r.rolreplication then 'REPLICATION' end,
        case when r.rolbypassrls then 'bypassrls' end) as attributes,
+     -- Not what a role merely administers: since PostgreSQL 16 CREATEROLE needs that, before it needs nothing.
      (select coalesce(string_agg(g.rolname, ', ' order by g.rolname collate "C"), '')
-      from pg_auth_members m join pg_roles g on g.oid = m.roleid where m.member = r.oid) as member_of,
+      from pg_auth_members m join pg_roles g on g.oid = m.roleid where m.member = r.oid
+        and coalesce((to_jsonb(m) ->> 'inherit_option')::bool or (to_jsonb(m) ->> 'set_option')::bool, true)) as member_of,
      (select s.setconfig from pg_db_role_setting s where s.setrole = r.oid and s.setdatabase = 0) as settings
    from pg_roles r where r.rolname like 'klar\\_%' order by r.rolname collate "C"`,
   );
