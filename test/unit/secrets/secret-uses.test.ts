@@ -5,10 +5,10 @@ describe('uses of a secret', () => {
   const value = (generation: string) => ({ value: `value of ${generation}`, generation });
 
   it('are counted for each accepted generation, and no other', () => {
-    const { secret } = makeSecret('ADMIN_TOKEN', 'file', [value('a'), value('b')]);
+    const { secret, replace } = makeSecret('ADMIN_TOKEN', 'file', [value('a'), value('b')]);
     secret.used('b');
     secret.used('b');
-    secret.used('never accepted');
+    secret.used('c');
     deepEqual(
       secret.uses().map(({ generation, uses }) => [generation, uses]),
       [
@@ -16,6 +16,8 @@ describe('uses of a secret', () => {
         ['b', 2],
       ],
     );
+    replace([value('a'), value('c')]);
+    equal(secret.uses()[1]?.uses, 0, 'used before it was accepted');
   });
 
   it('make the one in use never idle, and the one before it idle from its demotion on, not from the start', async () => {
