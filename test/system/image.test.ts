@@ -65,7 +65,7 @@ describe('the image', function () {
       assert.ok(!packages.includes(name), name);
     }
     assert.deepEqual((await readdir(inImage())).sort(), [
-      ...['.compile-cache', 'migrations', 'node_modules', 'package.json', 'sbom.cdx.json'],
+      ...['.compile-cache', 'flags.yaml', 'migrations', 'node_modules', 'package.json', 'sbom.cdx.json'],
       ...['schema.sql', 'security-definer.txt', 'services'],
     ]);
   });
