@@ -158,6 +158,7 @@ describe('a rotation that cannot go on', function () {
   });
 
   it('under a term that is over writes nothing', async () => {
+    await stage.database.asSuperuser(`select ops.check_term('test', extract(epoch from now())::bigint)`);
     const before = await stage.database.asSuperuser('select count(*) from ops.rotation_steps');
     const request = await stage.ask('ADMIN_TOKEN');
     const reconciler = stage.reconciler(undefined, { STALE: '1' });
