@@ -92,6 +92,68 @@ describe('klar flags', () => {
     match(bad.err, /flags .*is missing/);
   });
 
+  describe('set in a cluster', () => {
+    const before = process.env.PATH;
+    /** Stands for kubectl: `get` gives a file, `replace` keeps its input, or refuses it as the API server does. */
+    const KUBECTL = `#!/bin/sh
+cd "$(dirname "$0")"
+printf '%s\\n' "$*" >> calls
+case "$*" in
+  *"get configmap klar-flags-source"*) cat source.json ;;
+  *"get configmap klar-flags-status"*) cat status.json ;;
+  *replace*) cat > replaced.json; [ ! -e conflict ] || { echo 'the object has been modified; please apply your changes' >&2; exit 1; } ;;
+esac
+`;
+    beforeEach(async () => {
+      await writeFile(path.join(folder, 'kubectl'), KUBECTL, { mode: 0o755 });
+      process.env.PATH = `${folder}:${before}`;
+      const map = {
+        metadata: { name: 'klar-flags-source', resourceVersion: '7' },
+        data: { 'flags.yaml': await readFile('flags.yaml', 'utf8') },
+      };
+      await writeFile(path.join(folder, 'source.json'), json(map));
+    });
+    afterEach(() => {
+      process.env.PATH = before;
+    });
+    const status = (version: string, conditions: object[]) =>
+      writeFile(
+        path.join(folder, 'status.json'),
+        json({ metadata: {}, data: { version, conditions: json(conditions) } }),
+      );
+
+    it('replaces what was read, says who, and waits until every pod runs it', async () => {
+      const there = path.join(folder, 'flags.yaml');
+      await writeFile(there, await readFile('flags.yaml', 'utf8'));
+      const { version } = JSON.parse((await flags('set', 'checkout-enabled', 'off', '--file', there, '--json')).out);
+      await status(version, [
+        { type: 'SourceValid', status: 'True', message: '' },
+        { type: 'Distributed', status: 'True', message: 'All 6 ready pods run it.' },
+      ]);
+      const { code, out } = await flags('set', 'checkout-enabled', 'off', '--namespace', 'school', '--json');
+      equal(code, 0);
+      deepEqual([JSON.parse(out).distributed, JSON.parse(out).detail], [true, 'All 6 ready pods run it.']);
+      const replaced = JSON.parse(await readFile(path.join(folder, 'replaced.json'), 'utf8'));
+      equal(replaced.metadata.resourceVersion, '7');
+      match(replaced.metadata.annotations['klar.io/changed-by'], new RegExp(`^${version} cli:`));
+      match(replaced.data['flags.yaml'], /checkout-enabled:[^.]*?defaultVariant: "?off/);
+      match(
+        await readFile(path.join(folder, 'calls'), 'utf8'),
+        /^-n school get configmap klar-flags-source -o json\n-n school replace/,
+      );
+    });
+
+    it('fails when the controller refuses it, when pods do not follow, and when somebody else was faster', async () => {
+      await status('0123456789ab', [{ type: 'SourceValid', status: 'False', message: 'It shrinks.' }]);
+      const refused = await flags('set', 'checkout-enabled', 'off', '--wait', '1');
+      deepEqual([refused.code, /It shrinks\./.test(refused.out)], [1, true]);
+      await status('0123456789ab', [{ type: 'SourceValid', status: 'True', message: '' }]);
+      match((await flags('set', 'checkout-enabled', 'off', '--wait', '1')).out, /Not every pod runs it after 1 s/);
+      await writeFile(path.join(folder, 'conflict'), '');
+      match((await flags('set', 'checkout-enabled', 'off')).err, /was changed by somebody else in between/);
+    });
+  });
+
   it('stale: 0 when no flag has an end', async () => {
     const { code, out } = await flags('stale');
     deepEqual([code, out], [0, 'No flag has an end: all are permanent.\n']);
