@@ -5,7 +5,7 @@ import { compileFlags, FLAGS } from '#domain/flags/index.ts';
 import { createKubeClient, type KubeClient } from '../../services/controller/kube/client.ts';
 import type { Condition } from '../../services/controller/kube/conditions.ts';
 import { kubeconfigEndpoint } from '../../services/controller/kube/endpoint.ts';
-import { isNotFound } from '../../services/controller/kube/errors.ts';
+import { isNotFound, KubeError } from '../../services/controller/kube/errors.ts';
 import type { ConfigMap } from '../../services/controller/kube/status.ts';
 import { until } from '../support/until.ts';
 import { json, sample } from '../unit/flags/documents.ts';
@@ -29,7 +29,7 @@ describe('flags', () => {
   before(async () => {
     klar = await installation();
     const endpoint = await kubeconfigEndpoint(process.env.KUBECONFIG ?? '', klar.namespace);
-    client = createKubeClient({ endpoint });
+    client = patient(createKubeClient({ endpoint }));
     maps = `/api/v1/namespaces/${klar.namespace}/configmaps`;
     for (const component of SERVING) {
       for (const pod of (await podsOf(component)).filter(isReady)) {
@@ -248,6 +248,18 @@ describe('flags', () => {
     return `/apis/${preferredVersion.groupVersion}`;
   }
 });
+
+/** Once more where a connection broke, as the client itself retries nothing: everything here may be done twice. */
+function patient(client: KubeClient): KubeClient {
+  return {
+    ...client,
+    request: <T>(request: Parameters<KubeClient['request']>[0]) =>
+      client.request<T>(request).catch((error) => {
+        if (error instanceof KubeError) throw error;
+        return client.request<T>(request);
+      }),
+  };
+}
 
 /** What a pod says, through its forwarded port; under load such a connection now and then breaks. */
 function flagsAt(port: number): Promise<Running> {
