@@ -108,9 +108,10 @@ describe('the controller and flags', () => {
     deepEqual(await stored(), { version, changed_by: 'Ada' });
     await until(() => kube.get(STATUS)?.data?.version === version);
     equal(condition('SourceValid')?.status, 'True');
-    const metrics = await (await fetch(`http://127.0.0.1:${controller?.adminPort}/metrics`)).text();
-    match(metrics, /^klar_controller_leader\{[^}]*\} 1$/m);
-    match(metrics, /^klar_flags_pods\{state="current"[^}]*\} 1$/m);
+    const metrics = async () => (await fetch(`http://127.0.0.1:${controller?.adminPort}/metrics`)).text();
+    match(await metrics(), /^klar_controller_leader\{[^}]*\} 1$/m);
+    // The set is applied before the pods are asked.
+    await until(async () => /^klar_flags_pods\{state="current"[^}]*\} 1$/m.test(await metrics()), { what: 'the pod' });
   });
 
   it('begin with the document of the release where there is no source', async () => {
