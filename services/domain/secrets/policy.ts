@@ -86,7 +86,11 @@ export function parsePolicies(text: string, present: Iterable<string>): PolicyRe
   const parsed = documentSchema.safeParse(document.toJS());
   if (!parsed.success) {
     for (const { path, message } of parsed.error.issues) {
-      refuse(path.join('.'), message.replace(/^Invalid input: /, 'is wrong: '), 'services/controller/rotation/README.md has an example.');
+      refuse(
+        path.join('.'),
+        message.replace(/^Invalid input: /, 'is wrong: '),
+        'services/controller/rotation/README.md has an example.',
+      );
     }
     return end();
   }
