@@ -69,8 +69,8 @@ export function published(service: Service): { address: string; host: number; co
   });
 }
 
-/** Names of other services that stand as hosts in a text, with the port. */
-const HOSTS = /(?<=\/\/|@)([a-z][a-z-]*):(\d+)/g;
+/** Names of other services that stand as hosts in a text, with the port; no user with a password that begins with a digit. */
+const HOSTS = /(?<=\/\/|@)([a-z][a-z-]*):(\d+)(?![\w@])/g;
 
 /**
  * The composition on this machine without an engine: volumes are folders below `folder`, services listen on loopback
