@@ -5,7 +5,7 @@ import { needSecret, type Settings, SPEC } from '#platform/config/index.ts';
 import { createDb } from '#platform/db/index.ts';
 import { createRedactor, type Logger } from '#platform/log/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
-import { systemTiming } from '../controller/kube/timing.ts';
+import { sleep, systemTiming } from '../controller/kube/timing.ts';
 import { createFolderStore } from '../controller/rotation/folder-store.ts';
 import { createKinds, kindSettings } from '../controller/rotation/kinds.ts';
 import { takeLocalTerm } from '../controller/rotation/local-term.ts';
@@ -63,7 +63,7 @@ export function startLocalRotation(input: {
       } catch (error) {
         if (!signal.aborted) log.warn('rotation does not run; it is tried again', { error });
       }
-      if (!signal.aborted) await pause(AGAIN_MS, signal);
+      await sleep(systemTiming, AGAIN_MS, signal);
     }
   })();
   return {
@@ -74,12 +74,3 @@ export function startLocalRotation(input: {
     },
   };
 }
-
-const pause = (ms: number, signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });

@@ -15,14 +15,7 @@ export function createRotationReconciler(deps: ControllerDeps): Reconciler | und
   const { client, namespace, settings, clock, redact } = deps;
   const secret = settings.KLAR_SECRET_NAME;
   if (secret === undefined) return undefined;
-  const status = createStatusWriter({
-    client,
-    namespace,
-    name: `${deps.name}-rotation-status`,
-    fieldManager: MANAGER,
-    clock,
-    redact,
-  });
+  const status = createStatusWriter({ ...deps, name: `${deps.name}-rotation-status`, fieldManager: MANAGER });
   const rotations = createRotations({
     db: deps.db,
     store: createKubeStore({

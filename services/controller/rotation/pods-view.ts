@@ -1,5 +1,6 @@
 import type { HeldSecret, PodReport, Pods } from '#domain/secrets/index.ts';
 import { type ProcessName, type Secret, type SettingName, SPEC } from '#platform/config/index.ts';
+import type { PodAnswer } from '../pods.ts';
 
 /** Who may hold a secret, and what each of them has loaded. */
 export type PodsView = {
@@ -42,9 +43,6 @@ export function localPods(secrets: readonly Secret[]): PodsView {
   };
 }
 
-/** What one pod says of itself at `/versionz`; services/controller/pods.ts asks. */
-export type Answer = { pod: string; component: string; ready: boolean; versionz?: unknown; problem?: string };
-
 /** Several secrets are looked at in one go; each pod is asked once. */
 const FRESH_MS = 500;
 
@@ -53,17 +51,17 @@ const FRESH_MS = 500;
  * @param own secrets of this process
  */
 export function clusterPods(
-  observe: (signal: AbortSignal) => Promise<Answer[]>,
+  observe: (signal: AbortSignal) => Promise<PodAnswer[]>,
   own: readonly Secret[] = [],
 ): PodsView {
-  let asked: { at: number; answers: Promise<Answer[]> } | undefined;
+  let asked: { at: number; answers: Promise<PodAnswer[]> } | undefined;
   return {
     expects: (secret) => holdersOf(secret).length > 0,
     async look(secret, signal) {
       const holders: readonly string[] = holdersOf(secret);
       const now = performance.now();
       if (asked === undefined || now - asked.at > FRESH_MS) asked = { at: now, answers: observe(signal) };
-      let answers: Answer[];
+      let answers: PodAnswer[];
       try {
         answers = await asked.answers;
       } catch (error) {
