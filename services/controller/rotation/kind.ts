@@ -40,8 +40,10 @@ export type KindAdapter = {
   prove(input: StepInput): Promise<void>;
   /** Undoes `activated`. */
   reverted?(input: StepInput): Promise<void>;
-  /** Undoes `provision`. */
+  /** Undoes `provision`. No pod is given the new value from then on. */
   withdraw?(input: StepInput): Promise<void>;
+  /** No pod accepts the withdrawn value any more; right after this nobody has it. */
+  withdrawn?(input: StepInput): Promise<void>;
   /** Who else uses a value, in words. */
   usedElsewhere?(input: StepInput, dying: string): Promise<string[]>;
 };
@@ -51,5 +53,16 @@ export class Unproven extends Error {
   constructor(why: string) {
     super(why);
     this.name = 'Unproven';
+  }
+}
+
+/**
+ * A step that is not done and has not failed: there is more than one visit may take, or it waits for somebody. The message
+ * says for what. The effect is asked again a second later, and goes on where it was.
+ */
+export class NotYet extends Error {
+  constructor(why: string) {
+    super(why);
+    this.name = 'NotYet';
   }
 }

@@ -85,8 +85,10 @@ const EFFECTS: Readonly<Record<Step, Effect>> = {
   },
   async withdrawing(act, input) {
     await act.kind.withdraw?.(input);
-    const { current } = act.stored.values;
-    if (act.stored.values.previous !== undefined || act.stored.values.next !== undefined) await put(act, { current });
+    const { current, previous, next } = act.stored.values;
+    // Kept until no pod accepts it: `withdrawn` may have to read once more what was made under it.
+    if (previous !== undefined) await put(act, { current, retired: previous });
+    else if (next !== undefined) await put(act, { current });
     return undefined;
   },
 };
