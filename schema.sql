@@ -370,7 +370,7 @@ create table app.notification_deliveries (
   constraint notification_deliveries_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
   constraint notification_deliveries_last_error_check CHECK ((length(last_error) <= 500)),
   constraint notification_deliveries_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'dead'::text]))),
-  constraint notification_deliveries_to_email_check CHECK ((((length(to_email) >= 3) AND (length(to_email) <= 254)) AND (to_email !~ '[[:cntrl:][:space:]<>,;]'::text))),
+  constraint notification_deliveries_to_email_check CHECK (((length(to_email) >= 3) AND (length(to_email) <= 254) AND (to_email !~ '[[:cntrl:][:space:]<>,;]'::text))),
   constraint notification_deliveries_to_name_check CHECK (((length(to_name) <= 200) AND (to_name !~ '[[:cntrl:]]'::text)))
 );
 CREATE INDEX notification_deliveries_settled ON app.notification_deliveries USING btree (tenant_id, updated_at) WHERE ((state = ANY (ARRAY['sent'::text, 'dead'::text])) AND (to_email <> 'erased@invalid'::text));
@@ -763,8 +763,8 @@ create table auth.people (
   updated_at timestamp with time zone not null default now(),
   constraint people_pkey PRIMARY KEY (id),
   constraint people_email_key UNIQUE (email),
-  constraint people_email_check CHECK ((((length(email) >= 3) AND (length(email) <= 254)) AND (email !~ '[A-Z[:cntrl:][:space:]]'::text))),
-  constraint people_name_check CHECK ((((length(name) >= 1) AND (length(name) <= 200)) AND (name !~ '[[:cntrl:]]'::text)))
+  constraint people_email_check CHECK (((length(email) >= 3) AND (length(email) <= 254) AND (email !~ '[A-Z[:cntrl:][:space:]]'::text))),
+  constraint people_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200) AND (name !~ '[[:cntrl:]]'::text)))
 );
 grant delete, insert, select, update on auth.people to klar_auth;
 

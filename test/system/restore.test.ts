@@ -40,7 +40,9 @@ describe('klar restore', () => {
       startOwnPostgres({ durable: false, binDir: systemPostgres() }),
     ]);
     forge = openForge(site);
-    good = await forge.take();
+    const taken = await site.klar(['backup', '--json']);
+    assert.equal(taken.end, 0, taken.stderr);
+    good = JSON.parse(taken.stdout).detail.id;
   });
   const people: ChildProcess[] = [];
   after(async () => {
@@ -99,6 +101,25 @@ describe('klar restore', () => {
     assert.deepEqual(rows, [{ n: 30, money: 46500 }]);
     const proofs = await once(target('klar'), 'select backup_id, ok from ops.restore_proofs');
     assert.deepEqual(proofs, [{ backup_id: good, ok: true }]);
+  });
+
+  it('gives a database that `klar schema check` takes for what the migrations make', async () => {
+    const check = () => site.klar(['schema', 'check'], { DATABASE_URL_OPS: withLogin(target('klar'), 'klar_ops_a') });
+    const same = await check();
+    assert.equal(same.end, 0, same.stdout + same.stderr);
+    // The same words, grouped in another way, are another rule.
+    const rule = `alter table auth.people drop constraint people_email_check, add constraint people_email_check check`;
+    const [kept] = await once(
+      target('klar'),
+      `select pg_get_constraintdef(oid) as text from pg_constraint where conname = 'people_email_check'`,
+    );
+    await once(
+      target('klar'),
+      `${rule} (length(email) >= 3 and (length(email) <= 254 or email !~ '[A-Z[:cntrl:][:space:]]'))`,
+    );
+    assert.equal((await check()).end, 1);
+    await once(target('klar'), `${rule} ${String(kept?.text).replace(/^CHECK/, '')}`);
+    assert.equal((await check()).end, 0);
   });
 
   it('gives transaction numbers of the old server back, or rows would wait for them for years', async () => {

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { Tx } from '#platform/db/index.ts';
 import { catalogTextIn } from '#platform/db/setup.ts';
 import { type MoneySum, readIdentity, readTableFigures, type TableFigures } from '../store/figures.ts';
-import { flattenConditions } from './proof-conditions.ts';
 
 export type { MoneySum, TableFigures } from '../store/figures.ts';
 
@@ -23,10 +22,8 @@ export interface Figures {
 export async function readFigures(tx: Tx): Promise<Figures> {
   const { schema_version, system_identifier } = await readIdentity(tx);
   const { tables, sums } = await readTableFigures(tx);
-  return { schema_version, catalog_sha256: catalogDigest(await catalogTextIn(tx)), tables, sums, system_identifier };
-}
-
-/** SHA-256 of a catalog text, whose conditions a restored copy may print with fewer brackets. */
-export function catalogDigest(text: string): string {
-  return createHash('sha256').update(flattenConditions(text)).digest('hex');
+  const catalog_sha256 = createHash('sha256')
+    .update(await catalogTextIn(tx))
+    .digest('hex');
+  return { schema_version, catalog_sha256, tables, sums, system_identifier };
 }

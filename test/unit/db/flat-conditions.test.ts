@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { flattenConditions } from '../../../services/domain/operations/backups/proof-conditions.ts';
+import { flattenConditions } from '../../../services/platform/db/flat-conditions.ts';
 
 describe('one spelling for one condition', () => {
   const same = (before: string, after: string) =>
