@@ -13,7 +13,7 @@ const EXIT_USAGE = 64;
 const PARTS: readonly (readonly string[])[] = [
   ['image', 'install', 'modes', 'migrations', 'rollout'],
   ['disruption', 'autoscaling'],
-  ['network', 'cronjobs', 'controller-core', 'controller-candidates', 'flags'],
+  ['network', 'cronjobs', 'controller-core', 'controller-candidates', 'flags', 'rotations'],
   ['backup', 'drill'],
 ];
 

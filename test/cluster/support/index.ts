@@ -4,6 +4,7 @@ export { fault, needsFaults, notRun } from './faults.ts';
 export { clusterTraffic, ingressTarget } from './ingress.ts';
 export { CHART, type Installation, installation, pictureOf, uninstall } from './installation.ts';
 export { purchaseJourney } from './journey.ts';
+export { killInside } from './kill-inside.ts';
 export {
   allReady,
   apply,
