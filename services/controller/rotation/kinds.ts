@@ -23,7 +23,7 @@ export function createKinds(input: {
   return {
     'admin-token': adminTokenKind(input.apiBase),
     'jwt-key': jwtKeyKind(input),
-    'api-key-pepper': pepperKind,
+    'api-key-pepper': pepperKind(),
     'postgres-login': postgresKind,
     'stripe-webhook': input.stripe && stripeWebhookKind(input.stripe),
     'livekit-key': input.livekit && livekitKeyKind(input.livekit),

@@ -63,30 +63,39 @@ export async function revokeApiKey(tx: TenantTx, by: By, id: string): Promise<vo
   });
 }
 
+export type ResealPage = {
+  /** The `next` of the page before. */
+  after?: string | undefined;
+  limit?: number;
+  /** Also keys that are marked as sealed under the current generation: each is opened. */
+  everything?: boolean;
+};
+
 /**
  * Re-encrypts keys of this tenant that are sealed under another generation than the current one, without knowing a
- * single key; a rotation of the pepper calls it until it answers `resealed: 0`. Rows of concurrent callers are skipped.
- * @returns `unreadable`: keys that no accepted generation opens; they are dead
+ * single key; a page at a time, by id. Who holds a row is waited for: one that was passed over would die with the old value.
+ * @returns `unreadable`: keys that no accepted generation opens; they are dead. `next`: where the next page begins
  */
 export async function resealApiKeys(
   tx: TenantTx,
   pepper: Pepper,
-  limit = 500,
-): Promise<{ resealed: number; unreadable: number }> {
-  const rows = await keys.sealedUnderAnother(tx, `v${pepper.generation()}$`, limit);
-  let resealed = 0;
+  { after = '', limit = 500, everything = false }: ResealPage = {},
+): Promise<{ resealed: number; unreadable: number; next: string | undefined }> {
+  const current = `v${pepper.generation()}$`;
+  const rows = await keys.sealed(tx, after, everything ? null : current, limit);
+  let unreadable = 0;
+  const writes: Promise<number>[] = [];
   for (const row of rows) {
     const place = placeOf(tx.tenantId, row.prefix);
-    const hash = openHash(row.sealedHash, place, pepper);
-    if (hash === undefined) continue;
-    await keys.reseal(tx, row.id, sealHash(hash, place, pepper));
-    resealed += 1;
+    let under = '';
+    const used = (generation: string) => {
+      under = generation;
+    };
+    const hash = openHash(row.sealedHash, place, { ...pepper, used });
+    if (hash === undefined) unreadable += 1;
+    else if (under !== pepper.generation() || !row.sealedHash.startsWith(current))
+      writes.push(keys.reseal(tx, row.id, row.sealedHash, sealHash(hash, place, pepper)));
   }
-  return { resealed, unreadable: rows.length - resealed };
-}
-
-/** How many of this tenant's keys (of `limit`) one of these generations opens: none once a generation is dead. */
-export async function countOpenableKeys(tx: TenantTx, pepper: Pepper, limit = 500): Promise<number> {
-  const rows = await keys.sealedUnderAnother(tx, 'v of no generation', limit);
-  return rows.filter((row) => openHash(row.sealedHash, placeOf(tx.tenantId, row.prefix), pepper) !== undefined).length;
+  await Promise.all(writes);
+  return { resealed: writes.length, unreadable, next: rows.length === limit ? rows.at(-1)?.id : undefined };
 }

@@ -2,7 +2,6 @@ export { type Mode, tenantRefusal } from './access.ts';
 export { looksLikeApiKey, type Pepper } from './api-key.ts';
 export {
   type ApiKey,
-  countOpenableKeys,
   createApiKey,
   listApiKeys,
   resealApiKeys,

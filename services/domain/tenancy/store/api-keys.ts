@@ -59,15 +59,16 @@ const touchKey = statement(
       and (last_used_at is null or last_used_at < now() - interval '1 minute')`,
 );
 
-const keysSealedUnder = statement<{ id: string; prefix: string; sealedHash: string }>(
-  'tenancy.api_keys_sealed_under',
+// No lock: a row that somebody holds is seen all the same, and its update waits for them.
+const sealedKeys = statement<{ id: string; prefix: string; sealedHash: string }>(
+  'tenancy.sealed_api_keys',
   `select id, prefix, sealed_hash as "sealedHash" from app.api_keys
-    where tenant_id = $1 and not starts_with(sealed_hash, $2) order by id limit $3 for update skip locked`,
+    where tenant_id = $1 and id > $2 and ($3::text is null or not starts_with(sealed_hash, $3)) order by id limit $4`,
 );
 
 const resealKey = statement(
   'tenancy.reseal_api_key',
-  'update app.api_keys set sealed_hash = $3 where tenant_id = $1 and id = $2',
+  'update app.api_keys set sealed_hash = $4 where tenant_id = $1 and id = $2 and sealed_hash = $3',
 );
 
 export interface NewApiKey {
@@ -102,11 +103,11 @@ export const revoke = (tx: TenantTx, id: string) => tx.maybe(revokeKey, [tx.tena
 export const byId = (tx: TenantTx, id: string) => tx.maybe(keyById, [tx.tenantId, id]);
 export const list = (tx: TenantTx, after: string, limit: number) => tx.rows(listKeys, [tx.tenantId, after, limit]);
 export const touch = (tx: TenantTx, id: string) => tx.run(touchKey, [tx.tenantId, id]);
-/** Keys whose hash is not sealed under the generation `current` ('v2$'). */
-export const sealedUnderAnother = (tx: TenantTx, current: string, limit: number) =>
-  tx.rows(keysSealedUnder, [tx.tenantId, current, limit]);
-export const reseal = (tx: TenantTx, id: string, sealedHash: string) =>
-  tx.run(resealKey, [tx.tenantId, id, sealedHash]);
+/** A page of keys by id. @param but leaves out those whose hash is sealed under this generation ('v2$') */
+export const sealed = (tx: TenantTx, after: string, but: string | null, limit: number) =>
+  tx.rows(sealedKeys, [tx.tenantId, after, but, limit]);
+export const reseal = (tx: TenantTx, id: string, before: string, sealedHash: string) =>
+  tx.run(resealKey, [tx.tenantId, id, before, sealedHash]);
 
 const purgeRevoked = statement<{ found: number; purged: number }>(
   'tenancy.purge_revoked_api_keys',
