@@ -10,12 +10,15 @@ export interface TcpProxy {
   onServerData: ((data: Buffer) => boolean | undefined) | undefined;
   /** While set nothing is passed on in either direction, as with a dead peer. */
   frozen: boolean;
+  /** On the connections that are open now nothing is passed on any more, and neither side hears of it; new ones work. */
+  hang(): void;
   close(): Promise<void>;
 }
 
 /** Stands between a client and a server on loopback: counts flights, cuts and freezes connections. */
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<net.Socket>();
+  let hung = new WeakSet<net.Socket>();
   const server = net.createServer((client) => {
     const upstream = net.connect(targetPort, '127.0.0.1');
     const cut = () => {
@@ -28,17 +31,17 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       socket.on('error', cut);
       socket.on('close', () => {
         sockets.delete(socket);
-        if (!proxy.frozen) cut();
+        if (!proxy.frozen && !hung.has(socket)) cut();
       });
     }
     client.on('data', (data: Buffer) => {
-      if (proxy.frozen) return;
+      if (proxy.frozen || hung.has(client)) return;
       proxy.sent.push(data);
       if (proxy.onClientData?.(data) === false) cut();
       else upstream.write(data);
     });
     upstream.on('data', (data: Buffer) => {
-      if (proxy.frozen) return;
+      if (proxy.frozen || hung.has(upstream)) return;
       if (proxy.onServerData?.(data) === false) cut();
       else client.write(data);
     });
@@ -50,6 +53,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     onClientData: undefined,
     onServerData: undefined,
     frozen: false,
+    hang: () => {
+      hung = new WeakSet(sockets);
+    },
     close: () =>
       new Promise((resolve) => {
         for (const socket of sockets) socket.destroy();

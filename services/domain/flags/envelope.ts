@@ -8,6 +8,13 @@ export type LiveFlags = { sequence: number; version: string; document: string };
 /** What was read: the flags, with their place among other sets when the controller gave them one, or what is wrong. */
 export type Reading = { ok: true; set: FlagSet; sequence?: number } | { ok: false; problems: FlagProblem[] };
 
+/**
+ * The controller's file in each pod, and the key of its ConfigMap. From a file of this name only a set with a sequence is
+ * taken: a ConfigMap that somebody edited to a bare document would otherwise be a document of one's own, which silences the
+ * database, in every pod at once.
+ */
+export const LIVE_FILE = 'live.json';
+
 /** One file, not a key for each part: two keys of a mounted ConfigMap could be read from two versions of it. */
 export const renderLive = ({ sequence, version, document }: LiveFlags): string =>
   `{"sequence":${sequence},"version":"${version}","document":${document}}`;

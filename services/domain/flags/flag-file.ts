@@ -1,7 +1,7 @@
 import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '#platform/clock/index.ts';
-import { compileLive, parseLive, type Reading } from './envelope.ts';
+import { compileLive, LIVE_FILE, parseLive, type Reading } from './envelope.ts';
 import { compileFlags } from './flag-set.ts';
 import { createFlagIntake, type FlagEvent, type FlagIntake, type FlagStore } from './flag-store.ts';
 import type { CodeFlag } from './flags.ts';
@@ -46,7 +46,7 @@ export function watchFlagFile(input: { file: string; code: FlagStoreOptions['cod
   function look(settled: boolean): void {
     const source = readSource(file);
     // Parsing each second what did not change would be all that an idle process does.
-    const reading = last && source.key === last.source ? last.reading : read(source, code);
+    const reading = last && source.key === last.source ? last.reading : read(source, file, code);
     last = { source: source.key, reading };
     // At a start there is nothing to wait with: the state must be right when it is first asked.
     if (intake.refusal(reading).length > 0 && !settled) {
@@ -101,10 +101,13 @@ function readSource(file: string): Source {
   }
 }
 
-function read(source: Source, code: FlagStoreOptions['code']): Reading {
+function read(source: Source, file: string, code: FlagStoreOptions['code']): Reading {
   if (!('text' in source)) return { ok: false, problems: [source.problem] };
   const live = parseLive(source.text);
-  return live ? compileLive(live, code) : compileFlags(source.text, code);
+  if (live) return compileLive(live, code);
+  if (path.basename(file) !== LIVE_FILE) return compileFlags(source.text, code);
+  const problem = 'is not what the controller writes: it has no sequence and version';
+  return { ok: false, problems: [at([], problem, 'Change the source instead; the controller writes this one again.')] };
 }
 
 function accepted(file: string): string | undefined {

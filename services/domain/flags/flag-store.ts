@@ -2,7 +2,7 @@ import type { Clock } from '#platform/clock/index.ts';
 import type { Reading } from './envelope.ts';
 import { describeProblems, type FlagSet } from './flag-set.ts';
 import { shrinkProblem } from './lint.ts';
-import type { FlagProblem } from './problem.ts';
+import { at, type FlagProblem } from './problem.ts';
 
 export type FlagSource = 'file' | 'database';
 
@@ -63,7 +63,13 @@ export function createFlagIntake(input: {
 
   function refusal(reading: Reading): readonly FlagProblem[] {
     if (!reading.ok) return reading.problems;
-    if (reading.sequence !== undefined || !set) return [];
+    if (!set) return [];
+    if (reading.sequence !== undefined) {
+      // Of two sets under one sequence nobody knows which is meant; the controller ends it with a later one.
+      if (reading.sequence !== sequence || reading.set.version === set.version) return [];
+      const problem = `has sequence ${sequence} with version ${reading.set.version}, which is version ${set.version} here`;
+      return [at(['sequence'], problem, 'Change the source instead; the controller writes this one.')];
+    }
     const shrink = shrinkProblem(set, reading.set);
     if (!shrink || input.acceptsShrink(reading.set.version)) return [];
     return [{ ...shrink, mend: `${shrink.mend}${input.shrinkHint ?? ''}` }];
@@ -81,8 +87,8 @@ export function createFlagIntake(input: {
     if (nextSequence !== undefined) {
       // The file is up to a minute behind the database: older is no problem and no news.
       if (sequence !== null && nextSequence <= sequence) return;
-      sequence = nextSequence;
     }
+    sequence = nextSequence ?? null;
     if (before?.version === next.version) return;
     set = next;
     source = from;

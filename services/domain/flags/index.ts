@@ -1,5 +1,5 @@
 export { type Turn, turnFlag } from './edit.ts';
-export { compileLive, type LiveFlags, parseLive, type Reading, renderLive } from './envelope.ts';
+export { compileLive, LIVE_FILE, type LiveFlags, parseLive, type Reading, renderLive } from './envelope.ts';
 export { type FlagStoreOptions, watchFlags } from './flag-file.ts';
 export {
   type CompiledFlag,
@@ -14,7 +14,14 @@ export {
 export type { FlagEvent, FlagSource, FlagState, FlagStore } from './flag-store.ts';
 export { type CodeFlag, FLAGS, type FlagKey, type SwitchKey } from './flags.ts';
 export { compareWithCode, type Expiry, expiredProblems, expiries, shrinkProblem } from './lint.ts';
-export { flagsVersion, type LiveFlagsInput, openFlags, type ProcessFlags, startFlags } from './live.ts';
+export {
+  flagsVersion,
+  type LiveFlagStore,
+  type LiveFlagsInput,
+  openFlags,
+  type ProcessFlags,
+  startFlags,
+} from './live.ts';
 export { describeProblem, type FlagProblem } from './problem.ts';
 export { createFlags, type Flags } from './provider.ts';
 export { insertFlagSet, liveFlags, oldFlagSets, type StoredFlags, storedHead } from './store.ts';

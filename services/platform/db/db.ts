@@ -174,6 +174,7 @@ export function createDb(input: DbInput): Db {
     }
   }
 
+  const asides: Db[] = [];
   const db: Db = {
     role,
     withTx: (fn, options) => run(undefined, fn as (tx: Tx) => Promise<never>, options),
@@ -183,8 +184,14 @@ export function createDb(input: DbInput): Db {
     },
     execute: (s, values = []) => again(() => executeOnce(s, values), {}),
     available: () => pool.available(),
-    reconnect: () => pool.reconnect(),
-    close: () => pool.close(),
+    aside: ({ poolSize, answerMs }) => {
+      const { metrics: _, ...same } = input;
+      const own = createDb({ ...same, poolSize, acquireTimeoutMs: answerMs, answerTimeoutMs: answerMs });
+      asides.push(own);
+      return own;
+    },
+    reconnect: async () => void (await Promise.all([pool.reconnect(), ...asides.map((own) => own.reconnect())])),
+    close: async () => void (await Promise.all([pool.close(), ...asides.map((own) => own.close())])),
   };
   registerSqlExecutor(db, { executeSql });
   return db;

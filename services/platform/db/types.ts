@@ -72,6 +72,11 @@ export interface Db {
   available(): { ok: boolean; awayMs: number };
   /** Reads the URL again and retires connections made with the old one as they come back (rotated credentials). */
   reconnect(): Promise<void>;
+  /**
+   * The same login on connections of its own, for a question that must neither wait behind others nor wait long: one
+   * without an answer in `answerMs` fails, and its connection is dropped. Not among the pool's metrics; closed with this.
+   */
+  aside(input: { poolSize: number; answerMs: number }): Db;
   /** Waits for running transactions, then closes every connection. */
   close(): Promise<void>;
 }

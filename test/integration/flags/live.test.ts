@@ -12,11 +12,13 @@ import {
   insertFlagSet,
   openFlags,
   renderLive,
+  startFlags,
 } from '#domain/flags/index.ts';
 import { systemClock } from '#platform/clock/index.ts';
 import { createLogger } from '#platform/log/index.ts';
 import { createMetrics } from '#platform/metrics/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { startTcpProxy, throughProxy } from '../../support/tcp-proxy.ts';
 import { until } from '../../support/until.ts';
 import { json, sample } from '../../unit/flags/documents.ts';
 
@@ -28,7 +30,8 @@ function live(sequence: number, position: 'on' | 'off') {
   return { sequence, version: result.set.version, document: canonicalDocument(result.set.document) };
 }
 
-describe('flags of a process in a cluster', () => {
+describe('flags of a process in a cluster', function () {
+  this.timeout(60_000);
   let database: TestDatabase;
   let folder: string;
   let file: string;
@@ -47,8 +50,8 @@ describe('flags of a process in a cluster', () => {
   });
 
   const metrics = createMetrics({ process: 'test' });
-  const open = (role: 'klar_api' | 'klar_ingest' | 'klar_worker' = 'klar_api', pollMs = 20) => {
-    const store = openFlags({ file, db: database.db(role), clock: systemClock, log, metrics, pollMs });
+  const open = (role: 'klar_api' | 'klar_ingest' | 'klar_worker' = 'klar_api', pollMs = 20, from = file) => {
+    const store = openFlags({ file: from, db: database.db(role), clock: systemClock, log, metrics, pollMs });
     stores.push(store);
     return store;
   };
@@ -57,7 +60,7 @@ describe('flags of a process in a cluster', () => {
       .db('klar_controller')
       .withTx((tx) => insertFlagSet(tx, { ...live(sequence, position), term: 1, changedBy: undefined }));
   const has = (store: FlagStore, sequence: number) =>
-    until(() => store.state().sequence === sequence, { what: `sequence ${sequence}` });
+    until(() => store.state().sequence === sequence, { what: `sequence ${sequence}`, timeoutMs: 20_000 });
 
   it('are what the database says soon after it does, for every role that serves', async () => {
     writeFileSync(file, renderLive(live(1, 'on')));
@@ -107,10 +110,112 @@ describe('flags of a process in a cluster', () => {
 
   it('are a document of one’s own where there is one, whatever the database says', async () => {
     await apply(9, 'off');
-    writeFileSync(file, json(sample()));
-    const store = open();
+    const own = path.join(folder, 'flags.json');
+    writeFileSync(own, json(sample()));
+    const store = open('klar_api', 20, own);
+    equal(store.answered(), true);
     await new Promise((resolve) => setTimeout(resolve, 100));
     deepEqual([store.state().sequence, store.state().source], [null, 'file']);
+  });
+
+  it('are never a bare document in the place of the controller’s: it is told, and the database goes on counting', async () => {
+    writeFileSync(file, renderLive(live(1, 'on')));
+    const store = open();
+    writeFileSync(file, json(sample()));
+    await until(() => store.state().problem?.source === 'file', { what: 'the problem', timeoutMs: 20_000 });
+    match(store.state().problem?.text ?? '', /^the document is not what the controller writes: it has no sequence/);
+    deepEqual([store.state().sequence, store.state().version], [1, live(1, 'on').version]);
+    await apply(2, 'off');
+    await has(store, 2);
+    writeFileSync(file, renderLive(live(2, 'off')));
+    await until(() => store.state().problem === null, { what: 'the healed file', timeoutMs: 20_000 });
+
+    // At a start there is nothing to keep: the code's defaults, until the database says.
+    writeFileSync(file, json(sample()));
+    await database.asSuperuser('delete from ops.flag_sets');
+    const fresh = open();
+    equal(fresh.state().version, null);
+    await apply(3, 'off');
+    await has(fresh, 3);
+  });
+
+  it('are not another set under the same sequence, which is told', async () => {
+    writeFileSync(file, renderLive(live(5, 'on')));
+    const store = open();
+    writeFileSync(file, renderLive(live(5, 'off')));
+    await until(() => store.state().problem !== null, { what: 'the problem', timeoutMs: 20_000 });
+    match(store.state().problem?.text ?? '', /^sequence has sequence 5 with version .* is version .* here/);
+    equal(store.state().version, live(5, 'on').version);
+    writeFileSync(file, renderLive(live(6, 'off')));
+    await has(store, 6);
+    equal(store.state().problem, null);
+  });
+
+  it('arrive within seconds while the connections that ask for them hang', async () => {
+    const proxy = await startTcpProxy(Number(new URL(database.superuserUrl).port));
+    try {
+      // A worker's: 30 s until an unanswered statement is given up.
+      const db = database.db('klar_worker', { url: throughProxy(database.url('klar_worker'), proxy) });
+      const store = openFlags({ file: undefined, db, clock: systemClock, log, metrics });
+      stores.push(store);
+      await apply(1, 'on');
+      await has(store, 1);
+      proxy.hang();
+      await apply(2, 'off');
+      // By a second question over another connection; without that and a limit of its own it takes the pool's 30 s.
+      await until(() => store.state().sequence === 2, { what: 'the flip', timeoutMs: 15_000 });
+      // With the second one hanging, too: measured 3 s.
+      proxy.hang();
+      await apply(3, 'on');
+      await until(() => store.state().sequence === 3, { what: 'the flip with both hanging', timeoutMs: 15_000 });
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('arrive while every connection of the process is in use', async () => {
+    const db = database.db('klar_api', { poolSize: 1 });
+    let end = () => {};
+    const busy = db.withTx(() => new Promise<void>((resolve) => (end = resolve)));
+    const store = openFlags({ file: undefined, db, clock: systemClock, log, metrics, pollMs: 20 });
+    stores.push(store);
+    try {
+      await apply(1, 'off');
+      await has(store, 1);
+    } finally {
+      end();
+      await busy;
+    }
+  });
+
+  it('are those of the database before a process serves, also when the file says otherwise', async () => {
+    writeFileSync(file, renderLive(live(1, 'on')));
+    await apply(2, 'off');
+    const proxy = await startTcpProxy(Number(new URL(database.superuserUrl).port));
+    const db = database.db('klar_api', { url: throughProxy(database.url('klar_api'), proxy) });
+    const start = (firstAnswerMs?: number) =>
+      startFlags({
+        scope: 'test first',
+        file,
+        db,
+        clock: systemClock,
+        log,
+        metrics,
+        ...(firstAnswerMs === undefined ? {} : { firstAnswerMs }),
+      });
+    try {
+      const flags = await start();
+      equal(flags.isOn('checkout-enabled'), false);
+      await flags.close();
+      // One that says nothing holds up no start.
+      proxy.frozen = true;
+      const late = await start(100);
+      equal(late.isOn('checkout-enabled'), true);
+      await late.close();
+    } finally {
+      proxy.frozen = false;
+      await proxy.close();
+    }
   });
 
   it('keep the last good set when the database has one that this code refuses, and fetch it once', async () => {
