@@ -33,6 +33,9 @@ const SECRETS = full
   ? ['ADMIN_TOKEN', 'DATABASE_URL_API', 'API_SECRET_SALT', 'DATABASE_URL_WORKER', 'AUTH_JWT_KEY']
   : ['ADMIN_TOKEN', 'DATABASE_URL_API'];
 
+/** More than the controller takes to see that a mounted file changed. */
+const POLICY_READ_MS = 5_000;
+
 type Row = { id: string; step: string; acted: boolean; outcome: string | null; waiting: string | null };
 
 describe('rotations', () => {
@@ -51,12 +54,19 @@ describe('rotations', () => {
       `batch.kubernetes.io/job-name=${JOB}`,
       '--timeout=90s',
     ]);
-    // Kubelets bring a changed policy within a minute and a half.
     await until(async () => (await sql('select 1 from ops.secret_states limit 1')).length > 0, {
       timeoutMs: 180_000,
       everyMs: 1_000,
       what: 'what the controller knows of secrets',
     });
+    // Kubelets bring a changed policy within a minute and a half; a rotation keeps the one it began with.
+    for (const { metadata } of (await podsOf('controller')).filter(isReady))
+      await until(
+        async () =>
+          (await podExec(metadata.name, ['cat', '/etc/klar/rotation/rotation.yaml'])).stdout.includes('soak: 5s'),
+        { timeoutMs: 180_000, everyMs: 2_000, what: `the policy in ${metadata.name}` },
+      );
+    await new Promise((resolve) => setTimeout(resolve, POLICY_READ_MS));
   });
   after(async () => {
     await tryKubectl(['delete', `job/${JOB}`, `pod/${DEAF}`, `secret/${DEAF}`, '--ignore-not-found', '--wait']);

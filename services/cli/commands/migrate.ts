@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { MigrationError, migrate } from '#platform/db/setup.ts';
+import { ensureRoles, MigrationError, migrate } from '#platform/db/setup.ts';
 import { queueMigration } from '#platform/queue/index.ts';
 import { type Command, EXIT } from '../command.ts';
 import { allQueues } from '../queues.ts';
@@ -21,7 +21,8 @@ export async function migrateDatabase(input: {
 export const migrateCommand: Command = {
   notes:
     'Connects as klar_migrator_a with DATABASE_URL_MIGRATOR or DATABASE_URL, past PgBouncer: where DATABASE_DIRECT_URL is, if set. ' +
-    'Migrations only add: the previous release keeps working on the new schema.',
+    'Migrations only add: the previous release keeps working on the new schema. With DATABASE_URL_SUPERUSER it also does ' +
+    'afterwards what `klar roles ensure` can only do once the schema is there: functions that need another owner.',
   async run({ settings, answer, say, json }) {
     try {
       const given = settings();
@@ -31,7 +32,11 @@ export const migrateCommand: Command = {
           databaseUrl(given, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']),
         log: say,
       });
-      if (json || applied.length === 0) answer({ applied }, 'The schema is up to date.');
+      const { changes } = given.DATABASE_URL_SUPERUSER
+        ? await ensureRoles({ superuserUrl: databaseUrl(given, ['DATABASE_URL_SUPERUSER']), log: say })
+        : { changes: [] };
+      if (json || applied.length + changes.length === 0)
+        answer({ applied, roles: changes }, 'The schema is up to date.');
       return EXIT.ok;
     } catch (error) {
       if (!(error instanceof MigrationError)) throw error;

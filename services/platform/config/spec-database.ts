@@ -50,7 +50,7 @@ export function databaseUrls(): RoleUrls & {
     ),
     DATABASE_URL_SUPERUSER: row(
       ['cli', 'all-in-one'],
-      'What `klar roles ensure` and `klar restore` connect as; no other command may hold it. Absent: DATABASE_URL, for the first.',
+      'What `klar roles ensure` and `klar restore` connect as, and `klar migrate` at its end; no other command may hold it. Absent: DATABASE_URL, for the first.',
     ),
     RESTORE_VERIFY_DATABASE_URL: row(
       ['cli', 'all-in-one'],

@@ -23,7 +23,21 @@ passwordKey: password
 {{- end -}}
 {{- end -}}
 
-{{/* The spec of the Job: roles where a superuser is given, then the schema. Two at once wait for each other in the database. */}}
+{{/* Where the superuser's login is only a password. */}}
+{{- define "klar.superuserEnv" -}}
+{{- $superuser := include "klar.superuser" . | fromYaml -}}
+{{- if $superuser.passwordKey -}}
+- name: SUPERUSER_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ $superuser.secretName }}
+      key: {{ $superuser.passwordKey }}
+- name: DATABASE_URL_SUPERUSER
+  value: postgres://postgres:$(SUPERUSER_PASSWORD)@{{ include "klar.cnpgName" . }}-rw:5432/klar
+{{- end -}}
+{{- end -}}
+
+{{/* The spec of the Job: roles where a superuser is given, then the schema and who owns what in it. Two at once wait for each other in the database. */}}
 {{- define "klar.migrateSpec" -}}
 {{- $superuser := include "klar.superuser" . | fromYaml -}}
 {{- $image := include "klar.image" . -}}
@@ -85,14 +99,8 @@ template:
         args: [services/cli/main.ts, roles, ensure, --create-database]
         env:
           {{- include "klar.commonEnv" (dict "ctx" . "process" "cli") | nindent 10 }}
-          {{- if $superuser.passwordKey }}
-          - name: SUPERUSER_PASSWORD
-            valueFrom:
-              secretKeyRef:
-                name: {{ $superuser.secretName }}
-                key: {{ $superuser.passwordKey }}
-          - name: DATABASE_URL_SUPERUSER
-            value: postgres://postgres:$(SUPERUSER_PASSWORD)@{{ include "klar.cnpgName" . }}-rw:5432/klar
+          {{- with include "klar.superuserEnv" . }}
+          {{- . | nindent 10 }}
           {{- end }}
         resources:
           {{- toYaml .Values.migrations.resources | nindent 10 }}
@@ -110,6 +118,9 @@ template:
         args: [services/cli/main.ts, migrate]
         env:
           {{- include "klar.commonEnv" (dict "ctx" . "process" "cli") | nindent 10 }}
+          {{- with include "klar.superuserEnv" . }}
+          {{- . | nindent 10 }}
+          {{- end }}
         resources:
           {{- toYaml .Values.migrations.resources | nindent 10 }}
         securityContext:
@@ -117,7 +128,8 @@ template:
         volumeMounts:
           {{- include "klar.secretsMount" . | nindent 10 }}
     volumes:
-      {{- include "klar.secretsVolume" (dict "ctx" . "process" "cli" "names" (list "DATABASE_URL_MIGRATOR" "DATABASE_DIRECT_URL")) | nindent 6 }}
+      # The superuser for what roles can only be given once the schema is there.
+      {{- include "klar.secretsVolume" (dict "ctx" . "process" "cli" "names" (list "DATABASE_URL_MIGRATOR" "DATABASE_DIRECT_URL") "superuser" $superuser) | nindent 6 }}
       {{- if $superuser }}
       # The passwords that the roles are given are those by which the processes log in.
       {{- $names := include "klar.databaseUrlNames" . | fromJsonArray }}
