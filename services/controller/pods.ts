@@ -6,7 +6,7 @@ export type PodAnswer = {
   pod: string;
   /** `api`, `webhook-ingest`, `worker`. */
   component: string;
-  /** Takes requests. */
+  /** Takes requests, and is not on its way out. */
   ready: boolean;
   /** The JSON of its `/versionz`; absent with a `problem`. */
   versionz?: unknown;
@@ -14,13 +14,19 @@ export type PodAnswer = {
 };
 
 export type PodReader = {
-  /** Every pod that serves and is not on its way out. @throws when the API server does not say who there is */
+  /** Every pod that is not gone, those that start and end too. @throws when the API server does not say who there is */
   observe(signal: AbortSignal): Promise<PodAnswer[]>;
 };
 
+type ContainerStatus = { state?: { running?: unknown; waiting?: { reason?: string } } };
 type Pod = KubeObject & {
   metadata: { deletionTimestamp?: string };
-  status?: { phase?: string; podIP?: string; conditions?: { type: string; status: string }[] };
+  status?: {
+    phase?: string;
+    podIP?: string;
+    conditions?: { type: string; status: string }[];
+    containerStatuses?: ContainerStatus[];
+  };
 };
 
 const COMPONENT = 'app.kubernetes.io/component';
@@ -55,29 +61,33 @@ export function createPodReader(input: {
       });
       pods.push(...page.items);
     } while (page.metadata.continue);
-    return pods.filter(
-      ({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase === 'Running',
-    );
+    // Of these every container has ended for good.
+    return pods.filter(({ status }) => status?.phase !== 'Succeeded' && status?.phase !== 'Failed');
   }
 
   async function ask({ metadata, status }: Pod, signal: AbortSignal): Promise<PodAnswer> {
+    const leaving = metadata.deletionTimestamp !== undefined;
+    const takes = status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
     const base = {
       pod: metadata.name,
       component: metadata.labels?.[COMPONENT] ?? '',
-      ready: status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
+      ready: takes && !leaving,
     };
+    const nobody = silence(status);
+    if (nobody !== undefined) return { ...base, problem: nobody };
+    const as = (problem: string) => ({ ...base, problem: leaving ? `terminating, ${problem}` : problem });
     try {
       const response = await fetch(`${urlOf({ name: metadata.name, ip: status?.podIP ?? '' })}/versionz`, {
         signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
         // A pod that is replaced must not leave a connection that is found dead at the next question.
         headers: { connection: 'close' },
       });
-      if (response.status !== 200) return { ...base, problem: `answered ${response.status}` };
+      if (response.status !== 200) return as(`answered ${response.status}`);
       return { ...base, versionz: await response.json() };
     } catch (error) {
       signal.throwIfAborted();
       const { name, cause } = error as Error & { cause?: { code?: string } };
-      return { ...base, problem: cause?.code ?? name };
+      return as(cause?.code ?? name);
     }
   }
 
@@ -92,4 +102,12 @@ export function createPodReader(input: {
       return answers.sort((a, b) => (a.pod < b.pod ? -1 : 1));
     },
   };
+}
+
+/** Why nobody is there to be asked: no process runs in the pod, or it has no address. */
+function silence({ phase, podIP, containerStatuses = [] }: NonNullable<Pod['status']> = {}): string | undefined {
+  const states = containerStatuses.map(({ state }) => state);
+  const waiting = states.find((state) => state?.waiting)?.waiting?.reason;
+  if (states.length > 0 && !states.some((state) => state?.running)) return waiting ?? 'no container runs';
+  return podIP === undefined ? (waiting ?? phase ?? 'no address') : undefined;
 }

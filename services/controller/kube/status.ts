@@ -26,6 +26,8 @@ export type StatusWriter = {
    */
   write(input: {
     conditions: readonly ConditionInput[];
+    /** These are all there are: others are dropped. */
+    whole?: boolean;
     data?: Record<string, string>;
     signal?: AbortSignal;
   }): Promise<readonly Condition[]>;
@@ -36,7 +38,7 @@ export function createStatusWriter(input: StatusInput): StatusWriter {
   const { client, namespace, name, clock, redact } = input;
   const path = `/api/v1/namespaces/${namespace}/configmaps/${name}`;
   return {
-    async write({ conditions, data = {}, signal }) {
+    async write({ conditions, whole = false, data = {}, signal }) {
       const read = await client
         .request<ConfigMap>({ method: 'GET', path, ...(signal ? { signal } : {}) })
         .catch((error) => {
@@ -44,7 +46,8 @@ export function createStatusWriter(input: StatusInput): StatusWriter {
           throw error;
         });
       const before: readonly Condition[] = parseConditions(read?.data?.conditions);
-      let next = before;
+      const kept = before.filter(({ type }) => !whole || conditions.some((condition) => condition.type === type));
+      let next: readonly Condition[] = kept;
       for (const condition of conditions) {
         next = setCondition(next, { ...condition, message: redact(condition.message) }, clock.now());
       }

@@ -7,6 +7,7 @@ import { createKubeStore } from './kube-store.ts';
 import { createRotationMetrics } from './metrics.ts';
 import { clusterPods } from './pods-view.ts';
 import { createRotations } from './rotations.ts';
+import { conditionsOf } from './status.ts';
 
 const MANAGER = 'klar-rotation';
 
@@ -34,22 +35,11 @@ export function createRotationReconciler(deps: ControllerDeps): Reconciler | und
     clock,
     timing: deps.timing,
     registry: deps.metrics,
-    async onPolicy({ valid, message }, signal) {
-      await status.write({
-        conditions: [
-          {
-            type: 'PoliciesAccepted',
-            status: valid ? 'True' : 'False',
-            reason: valid ? 'Valid' : 'Invalid',
-            message: valid
-              ? message
-              : `${message} The running secrets stay as they are; nothing starts on schedule that is new.`,
-            observedGeneration: 0,
-          },
-        ],
-        signal,
-      });
+    onStatus: async (told, signal) => {
+      await status.write({ conditions: conditionsOf(told), whole: true, signal });
     },
+    notice: ({ secret: _, ...event }) =>
+      deps.events.record({ regarding: { apiVersion: 'v1', kind: 'Secret', name: secret, namespace }, ...event }),
   });
   return { name: 'rotation', run: (term) => rotations.lead(term) };
 }

@@ -16,7 +16,7 @@ export function createKinds(input: {
   issuer: string;
   clock: Clock;
   /** Absent: Stripe is not set up here. */
-  stripe?: StripeWebhookInput | undefined;
+  stripe?: Omit<StripeWebhookInput, 'clock'> | undefined;
   /** Absent: LiveKit is not, or its key file is out of reach. */
   livekit?: LivekitInput | undefined;
 }): Readonly<Record<Kind, KindAdapter | undefined>> {
@@ -25,7 +25,7 @@ export function createKinds(input: {
     'jwt-key': jwtKeyKind(input),
     'api-key-pepper': pepperKind(),
     'postgres-login': postgresKind,
-    'stripe-webhook': input.stripe && stripeWebhookKind(input.stripe),
+    'stripe-webhook': input.stripe && stripeWebhookKind({ ...input.stripe, clock: input.clock }),
     'livekit-key': input.livekit && livekitKeyKind(input.livekit),
     manual: undefined,
   };

@@ -5,7 +5,10 @@ import type { KubeObject } from '../kube/objects.ts';
 import { type Kept, SecretConflict, type SecretStore, SLOTS, type SlotValues } from './secret-store.ts';
 
 type KubeSecret = KubeObject & {
-  metadata: { ownerReferences?: { kind: string; name: string; apiVersion: string }[] };
+  metadata: {
+    ownerReferences?: { kind: string; name: string; apiVersion: string }[];
+    managedFields?: { manager?: string; operation?: string; fieldsV1?: { 'f:data'?: Record<string, unknown> } }[];
+  };
   data?: Record<string, string>;
 };
 
@@ -15,6 +18,8 @@ const keysOf = (name: string, slot: (typeof SLOTS)[number]) => {
   const generation = slot === 'current' ? `${name}.generation` : `${name}.${slot}_generation`;
   return { value, generation };
 };
+
+const MANAGER = 'klar-rotation';
 
 const encode = (text: string) => Buffer.from(text).toString('base64');
 const decode = (text: string) =>
@@ -60,7 +65,7 @@ export function createKubeStore(input: {
         values[slot] = { value, generation: generation || digestGeneration(name, value) };
       }
       if (!found || !values.current) return undefined;
-      const managedBy = managerOf(found);
+      const managedBy = managerOf(found, name);
       return {
         values: values as SlotValues,
         version: found.metadata.resourceVersion ?? '',
@@ -81,7 +86,7 @@ export function createKubeStore(input: {
         .request({
           method: 'PATCH',
           path,
-          query: { fieldManager: 'klar-rotation' },
+          query: { fieldManager: MANAGER },
           contentType: 'application/merge-patch+json',
           body: { metadata: { resourceVersion: version }, data },
           signal,
@@ -94,11 +99,19 @@ export function createKubeStore(input: {
   };
 }
 
-/** Who would write back what we change: external-secrets, sealed-secrets, or whoever owns the object. */
-function managerOf({ metadata }: KubeSecret): string | undefined {
+/**
+ * Who would write back what we change: external-secrets, sealed-secrets, whoever owns the object, and who applies this key
+ * (server-side, as Argo CD and Flux do): that one gives up a field only when it leaves it out.
+ */
+function managerOf({ metadata }: KubeSecret, name: string): string | undefined {
   const owner = metadata.ownerReferences?.[0];
   if (owner) return `${owner.kind} ${owner.name}`;
   const labels = metadata.labels ?? {};
   if (Object.keys(labels).some((key) => key.startsWith('reconcile.external-secrets.io/'))) return 'external-secrets';
+  const applies = metadata.managedFields?.find(
+    ({ manager, operation, fieldsV1 }) =>
+      operation === 'Apply' && manager !== MANAGER && fieldsV1?.['f:data']?.[`f:${name}`] !== undefined,
+  );
+  if (applies) return `${applies.manager} (server-side apply)`;
   return undefined;
 }

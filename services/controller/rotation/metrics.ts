@@ -1,4 +1,4 @@
-import type { RotationRow } from '#domain/secrets/index.ts';
+import { expectedS, type RotationRow } from '#domain/secrets/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 
 export type RotationMetrics = ReturnType<typeof createRotationMetrics>;
@@ -9,6 +9,16 @@ export function createRotationMetrics(metrics: Metrics) {
     'klar_rotation_step_since_timestamp_seconds',
     'When the step began in which a rotation is, in seconds since 1970. Absent: no rotation runs.',
     ['secret', 'step'],
+  );
+  const expected = metrics.gauge(
+    'klar_rotation_step_expected_seconds',
+    'How long that step takes when nothing is in its way: the soak or the silence of the policy.',
+    ['secret', 'step'],
+  );
+  const revived = metrics.gauge(
+    'klar_rotation_revived',
+    '1 while a value is accepted that an earlier rotation ended: somebody wrote it back.',
+    ['secret'],
   );
   const since = metrics.gauge(
     'klar_rotation_generation_since_timestamp_seconds',
@@ -39,18 +49,26 @@ export function createRotationMetrics(metrics: Metrics) {
       this.forget(secret);
       since.set({ secret }, sinceAt.getTime() / 1_000);
       if (dueAt) due.set({ secret }, dueAt.getTime() / 1_000);
-      if (rotation) step.set({ secret, step: rotation.step }, rotation.stepSince.getTime() / 1_000);
+      if (!rotation) return;
+      const labels = { secret, step: rotation.step };
+      step.set(labels, rotation.stepSince.getTime() / 1_000);
+      expected.set(labels, expectedS(rotation));
     },
+    revived: (secret: string, is: boolean) => revived.set({ secret }, is ? 1 : 0),
     forget(secret: string) {
       since.remove({ secret });
       due.remove({ secret });
       const steps = (step as unknown as { hashMap: Record<string, { labels: { secret: string; step: string } }> })
         .hashMap;
-      for (const { labels } of Object.values(steps)) if (labels.secret === secret) step.remove(labels);
+      for (const { labels } of Object.values(steps)) {
+        if (labels.secret !== secret) continue;
+        step.remove(labels);
+        expected.remove(labels);
+      }
     },
     /** Another one leads: what this one knew grows old. */
     reset() {
-      for (const gauge of [step, since, due, valid]) gauge.reset();
+      for (const gauge of [step, expected, since, due, valid, revived]) gauge.reset();
     },
     ended: (secret: string, outcome: string) => ended.inc({ secret, outcome }),
     failed: (secret: string, at: string) => failed.inc({ secret, step: at }),

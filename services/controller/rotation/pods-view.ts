@@ -49,18 +49,33 @@ const FRESH_MS = 500;
 /**
  * The pods of a cluster, and this process itself where it holds the secret.
  * @param own secrets of this process
+ * @param monotonic in milliseconds, for tests
  */
 export function clusterPods(
   observe: (signal: AbortSignal) => Promise<PodAnswer[]>,
   own: readonly Secret[] = [],
+  monotonic: () => number = () => performance.now(),
 ): PodsView {
   let asked: { at: number; answers: Promise<PodAnswer[]> } | undefined;
+  /** Since when a pod has not answered. By its name, as a Deployment gives none twice. */
+  const silent = new Map<string, number>();
+  const listen = (answers: readonly PodAnswer[], now: number) => {
+    const quiet = new Set(answers.filter(({ versionz }) => versionz === undefined).map(({ pod }) => pod));
+    for (const pod of silent.keys()) if (!quiet.has(pod)) silent.delete(pod);
+    for (const pod of quiet) if (!silent.has(pod)) silent.set(pod, now);
+  };
   return {
     expects: (secret) => holdersOf(secret).length > 0,
     async look(secret, signal) {
       const holders: readonly string[] = holdersOf(secret);
-      const now = performance.now();
-      if (asked === undefined || now - asked.at > FRESH_MS) asked = { at: now, answers: observe(signal) };
+      const now = monotonic();
+      if (asked === undefined || now - asked.at > FRESH_MS) {
+        const answers = observe(signal).then((all) => {
+          listen(all, now);
+          return all;
+        });
+        asked = { at: now, answers };
+      }
       let answers: PodAnswer[];
       try {
         answers = await asked.answers;
@@ -74,7 +89,8 @@ export function clusterPods(
           const { accepted } = (versionz ?? {}) as { accepted?: Record<string, Use[]> };
           const held = heldOf(accepted?.[secret]);
           const why = problem ?? (accepted ? undefined : 'its version is too old to say');
-          return { pod, ready, ...(held ? { held } : {}), ...(why ? { problem: why } : {}) };
+          const silentS = (now - (silent.get(pod) ?? now)) / 1_000;
+          return { pod, ready, silentS, ...(held ? { held } : {}), ...(why ? { problem: why } : {}) };
         });
       const mine = heldOf(usesOf(own, secret));
       if (mine) reports.push({ pod: 'the controller', ready: true, held: mine });

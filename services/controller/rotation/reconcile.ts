@@ -13,17 +13,7 @@ import { goOn } from './go-on.ts';
 import type { KindAdapter } from './kind.ts';
 import type { RotationMetrics } from './metrics.ts';
 import type { PodsView } from './pods-view.ts';
-import {
-  elsewhere,
-  impossible,
-  isBad,
-  isHeld,
-  type Notice,
-  previousInUse,
-  revived,
-  type Said,
-  tellNotice,
-} from './said.ts';
+import { elsewhere, impossible, isHeld, type Notice, previousInUse, revived, type Said } from './said.ts';
 import type { SecretStore } from './secret-store.ts';
 
 /** The part of a leader's term that this needs; services/controller/kube/leader.ts has one. */
@@ -82,6 +72,7 @@ export async function reconcileSecret(
   const rotation = seen.running.find((one) => one.secret === name);
   if (stored === undefined && rotation === undefined) {
     parts.metrics.forget(name);
+    parts.metrics.revived(name, false);
     return { afterMs: IDLE_MS };
   }
   const generation = current?.generation ?? seen.state?.generation ?? rotation?.from ?? '';
@@ -110,7 +101,7 @@ export async function reconcileSecret(
     said = { reason: plan.dueAt && plan.dueAt <= seen.now ? 'Due' : 'Idle', message: plan.why };
   }
   parts.metrics.revived(name, seen.ended !== undefined);
-  await tell(parts, term, { policy, generation, since, dueAt: plan.dueAt, said, rotation, before: seen.state?.reason });
+  await tell(parts, term, { policy, generation, since, dueAt: plan.dueAt, said, rotation });
   return { afterMs: busy ? BUSY_MS : IDLE_MS };
 }
 
@@ -145,8 +136,6 @@ type Told = {
   dueAt: Date | null;
   said: Said;
   rotation: RotationRow | undefined;
-  /** What was said before. */
-  before: string | undefined;
 };
 
 async function tell(parts: RotationParts, term: RotationTerm, told: Told): Promise<void> {
@@ -158,13 +147,4 @@ async function tell(parts: RotationParts, term: RotationTerm, told: Told): Promi
     await rotationStore.putSecretState(tx, state);
   });
   parts.metrics.observed(secret, rotation, since, dueAt);
-  if (said.reason !== told.before && isBad(said.reason)) {
-    tellNotice(parts, {
-      secret,
-      type: 'Warning',
-      reason: said.reason,
-      action: 'Observe',
-      note: `${secret}: ${said.message}`,
-    });
-  }
 }

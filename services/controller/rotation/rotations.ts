@@ -7,6 +7,7 @@ import type { Timing } from '../kube/timing.ts';
 import { createPolicySource, type Policies } from './policy-source.ts';
 import { type RotationParts, type RotationTerm, reconcileSecret } from './reconcile.ts';
 import { takeRequests } from './requests.ts';
+import { createTeller, type RotationStatus } from './status.ts';
 
 export type RotationsInput = RotationParts & {
   /** The policy document, followed. */
@@ -14,13 +15,15 @@ export type RotationsInput = RotationParts & {
   clock: Clock;
   timing: Timing;
   registry: Metrics;
-  /** Told when the document is or is not taken: for a condition. */
-  onPolicy?: ((policies: Pick<Policies, 'valid' | 'message'>, signal: AbortSignal) => Promise<void>) | undefined;
+  /** Told what is so of the policies and of each secret: for conditions. */
+  onStatus?: ((status: RotationStatus, signal: AbortSignal) => Promise<void>) | undefined;
 };
 
 /** Not a name of a secret: the policy document, and what people ask for. */
 const OVERVIEW = '@overview';
 const OVERVIEW_MS = 1_000;
+/** How often it is looked which secrets are gone; at once when their names change. */
+const KEEP_MS = 60_000;
 
 /**
  * Rotates what is due or asked for, for as long as a term lasts: `lead(term)` ends soon after its signal aborts. All it
@@ -28,36 +31,56 @@ const OVERVIEW_MS = 1_000;
  */
 export function createRotations(input: RotationsInput) {
   const source = createPolicySource(input.policyFile);
-  let said = '';
 
-  async function overview(
-    term: RotationTerm,
-    signal: AbortSignal,
-    planned: ReadonlySet<string>,
-    add: (key: string) => void,
-  ): Promise<Policies> {
-    const names = await input.store.names(signal);
-    const policies = await source.read(names);
-    input.metrics.policy(policies.valid);
-    const now = `${policies.valid} ${policies.message}`;
-    if (now !== said) {
-      if (!policies.valid)
-        input.log.warn('rotation policies are not taken; those of before stay', { why: policies.message });
-      await input.onPolicy?.(policies, signal);
-      said = now;
-      await input.db.withTx(async (tx) => {
-        await input.fence(tx, term.token);
-        await rotationStore.keepStates(tx, names);
-      });
-    }
-    for (const name of names) if (!planned.has(name)) add(name);
-    for (const name of await takeRequests(input, term, policies.of, signal)) add(name);
-    return policies;
+  /** Everything that is remembered ends with the term: another leader may have said something else meanwhile. */
+  function createOverview(term: RotationTerm, add: (key: string) => void) {
+    const tell = createTeller(input);
+    const planned = new Set<string>();
+    const tries = new Map<string, number>();
+    let refused = '';
+    let kept = { names: '', at: Number.NEGATIVE_INFINITY };
+    return async (signal: AbortSignal): Promise<Policies> => {
+      const names = await input.store.names(signal);
+      const policies = await source.read(names);
+      input.metrics.policy(policies.valid);
+      const refusal = policies.valid ? '' : policies.message;
+      if (refusal !== refused && refusal !== '')
+        input.log.warn('rotation policies are not taken; those of before stay', { why: refusal });
+      refused = refusal;
+      const at = input.timing.monotonic();
+      if (kept.names !== names.join() || at - kept.at > KEEP_MS) {
+        await input.db.withTx(async (tx) => {
+          await input.fence(tx, term.token);
+          await rotationStore.keepStates(tx, names);
+        });
+        kept = { names: names.join(), at };
+      }
+      const seen = await input.db.withTx(
+        async (tx) => ({
+          now: await rotationStore.now(tx),
+          running: await rotationStore.running(tx),
+          states: await rotationStore.states(tx),
+        }),
+        { readOnly: true },
+      );
+      // One that is rotated is looked at also when it is gone.
+      for (const name of new Set([...names, ...seen.running.map(({ secret }) => secret)])) {
+        if (planned.has(name)) continue;
+        planned.add(name);
+        add(name);
+      }
+      for (const name of await takeRequests(input, term, policies.of, signal, tries)) {
+        planned.add(name);
+        add(name);
+      }
+      term.check();
+      await tell({ ...seen, policies }, signal);
+      return policies;
+    };
   }
 
   return {
     async lead(term: RotationTerm): Promise<void> {
-      const planned = new Set<string>();
       let policies: Policies | undefined;
       const controller = createController({
         name: 'rotation',
@@ -72,12 +95,10 @@ export function createRotations(input: RotationsInput) {
             throw error;
           }),
       });
+      const overview = createOverview(term, (name) => controller.add(name));
       const visit = async (key: string, signal: AbortSignal) => {
         if (key === OVERVIEW) {
-          policies = await overview(term, signal, planned, (name) => {
-            controller.add(name);
-            planned.add(name);
-          });
+          policies = await overview(signal);
           return { afterMs: OVERVIEW_MS };
         }
         const of = policies?.of;

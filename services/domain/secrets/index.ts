@@ -1,11 +1,14 @@
 export { type Blackout, inBlackout } from './blackout.ts';
 export { sayDuration } from './duration.ts';
-export { isKind, KINDS, type Kind, kindFor } from './kinds.ts';
+export { isKind, KINDS, type Kind, kindFor, notPossible } from './kinds.ts';
 export {
   BACK,
   canGoBack,
+  changedOutside,
   type Decision,
   decide,
+  expectedS,
+  isStuck,
   nextStep,
   type Outcome,
   type Rotation,
@@ -13,7 +16,7 @@ export {
   STEPS,
   type Step,
 } from './machine.ts';
-export { behind, type HeldSecret, type PodReport, type Pods } from './pods.ts';
+export { behind, type HeldSecret, type PodReport, type Pods, SILENT_S } from './pods.ts';
 export { describePolicyProblem, type Policy, type PolicyProblem, type PolicyResult, parsePolicies } from './policy.ts';
 export { dueAt, type Scheduled, scheduled } from './schedule.ts';
 export * as rotationStore from './store.ts';

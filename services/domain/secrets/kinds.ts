@@ -8,6 +8,8 @@ export type KindFacts = {
    * it, before it dies. By the pods' monotonic clocks, so that no step of a wall clock shortens it.
    */
   quietS: number;
+  /** What the controller must be given to rotate it, where it is not always able to. */
+  needs?: string;
   /** What an emergency rotation costs, said before it starts: it waits for none of that. */
   emergencyCost: string;
 };
@@ -37,6 +39,7 @@ export const KINDS = {
   },
   'stripe-webhook': {
     fits: /^STRIPE_WEBHOOK_SECRET$/,
+    needs: 'set STRIPE_ROTATION_KEY',
     // The longest that Stripe waits for an answer, and its tolerance on both sides.
     quietS: 600,
     emergencyCost:
@@ -44,6 +47,7 @@ export const KINDS = {
   },
   'livekit-key': {
     fits: /^LIVEKIT_API_SECRET$/,
+    needs: 'set LIVEKIT_URL and LIVEKIT_KEY_FILE',
     // A join token is taken until it ends, minutes after it was made.
     quietS: 900,
     emergencyCost: 'Tokens for rooms that were handed out and not used yet are refused; clients ask for another.',
@@ -59,6 +63,12 @@ export const KINDS = {
 export type Kind = keyof typeof KINDS;
 export const KIND_NAMES = Object.keys(KINDS) as Kind[];
 export const isKind = (text: string): text is Kind => Object.hasOwn(KINDS, text);
+
+/** Why nothing here rotates a kind, and what mends it. */
+export function notPossible(kind: Kind): string {
+  const facts: KindFacts = KINDS[kind];
+  return `nothing here can rotate a ${kind}${facts.needs ? `: ${facts.needs} for the controller` : ''}`;
+}
 
 /** The kind that a secret of this name would have: what a mended policy should say. */
 export function kindFor(secret: string): Kind {

@@ -1,4 +1,4 @@
-import { behind, type Pods, stillUsing } from './pods.ts';
+import { behind, overlooked, type Pods, stillUsing } from './pods.ts';
 
 /** The steps of a rotation, in order. The design names them (section 9). */
 export const STEPS = [
@@ -52,31 +52,34 @@ export type Observed = {
 
 export type Decision =
   | { do: 'act'; step: Step }
-  | { do: 'advance'; to: Step }
+  /** `note`: for the history, where something was not waited for. */
+  | { do: 'advance'; to: Step; note?: string }
   | { do: 'wait'; reason: WaitReason; why: string }
   | { do: 'end'; outcome: Outcome; why: string };
 export type WaitReason = 'PodsBehind' | 'Soaking' | 'OldValueInUse';
 
 type Check = (o: Observed, now: Date) => Decision | undefined;
 
+const inStepS = ({ stepSince }: Rotation, now: Date) => (now.getTime() - stepSince.getTime()) / 1_000;
+
 const list = (words: readonly string[]) =>
   words.length <= 5 ? words.join('; ') : `${words.slice(0, 5).join('; ')}; and ${words.length - 5} more`;
 
 const barrier =
   (kind: 'accepts' | 'uses' | 'forgot', which: 'from' | 'to'): Check =>
-  ({ pods, rotation, expectPods }) => {
+  ({ pods, rotation, expectPods }, now) => {
     const generation = rotation[which];
     if (generation === null) return undefined;
-    const late = behind(pods, kind, generation, expectPods);
+    const late = behind(pods, kind, generation, expectPods, inStepS(rotation, now));
     return late.length > 0 ? { do: 'wait', reason: 'PodsBehind', why: list(late) } : undefined;
   };
 
 const quiet =
   (which: 'from' | 'to'): Check =>
-  ({ pods, rotation, usedElsewhere }) => {
+  ({ pods, rotation, usedElsewhere }, now) => {
     const generation = rotation[which];
     if (rotation.emergency || generation === null) return undefined;
-    const users = [...stillUsing(pods, generation, rotation.quietS), ...usedElsewhere];
+    const users = [...stillUsing(pods, generation, rotation.quietS, inStepS(rotation, now)), ...usedElsewhere];
     return users.length > 0 ? { do: 'wait', reason: 'OldValueInUse', why: list(users) } : undefined;
   };
 
@@ -150,8 +153,7 @@ export function decide(observed: Observed, now: Date): Decision {
   const { step } = rotation;
   if (rotation.back && canGoBack(step)) return { do: 'advance', to: 'reverting' };
   const rule = RULES[step];
-  // Where the effect is recorded the slots may already look as the next thing to do leaves them.
-  if (!rule.slots(slots, rotation) && !(step === 'verifying' && rotation.acted)) {
+  if (changedOutside(rotation, slots)) {
     return {
       do: 'end',
       outcome: 'abandoned',
@@ -162,11 +164,32 @@ export function decide(observed: Observed, now: Date): Decision {
   const late = rule.after?.(observed, now);
   if (late !== undefined) return late;
   const next = nextStep(step);
-  if (next !== undefined) return { do: 'advance', to: next };
+  if (next !== undefined) {
+    const without = list(rule.after === undefined ? [] : overlooked(observed.pods, inStepS(rotation, now)));
+    return { do: 'advance', to: next, ...(without ? { note: `not waited for: ${without}` } : {}) };
+  }
   return step === 'withdrawing'
     ? { do: 'end', outcome: 'rolled_back', why: 'the value of before is in use, the new one is gone' }
     : { do: 'end', outcome: 'done', why: 'the old value was proven dead' };
 }
+
+/** Whether somebody else changed the secret: its places do not look as this rotation leaves them. */
+export function changedOutside(rotation: Rotation, slots: Slots): boolean {
+  // Where the effect is recorded the slots may already look as the next thing to do leaves them.
+  return !RULES[rotation.step].slots(slots, rotation) && !(rotation.step === 'verifying' && rotation.acted);
+}
+
+/** More than this beyond what a step takes by itself is a rotation that is stuck. */
+export const STUCK_S = 3_600;
+
+/** How long a step takes when nothing is in its way: what the policy says of it. */
+export function expectedS({ step, emergency, soakS, quietS }: Rotation): number {
+  if (emergency) return 0;
+  return step === 'soaking' ? soakS : step === 'retiring' || step === 'withdrawing' ? quietS : 0;
+}
+
+export const isStuck = (rotation: Rotation, now: Date): boolean =>
+  inStepS(rotation, now) - expectedS(rotation) > STUCK_S;
 
 export function nextStep(step: Step): Step | undefined {
   const order: readonly Step[] = (STEPS as readonly Step[]).includes(step) ? STEPS : BACK;

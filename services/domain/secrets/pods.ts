@@ -11,6 +11,7 @@ export type HeldSecret = {
   idleS: Readonly<Record<string, number>>;
 };
 
+/** Every pod that is not gone is in it: one that starts may have loaded the old value, one that ends still serves. */
 export type PodReport = {
   pod: string;
   /** Takes requests. */
@@ -18,6 +19,8 @@ export type PodReport = {
   /** Absent: it did not answer, or does not hold the secret. */
   held?: HeldSecret;
   problem?: string;
+  /** For how long it has said nothing, by the monotonic clock of who asks. */
+  silentS?: number;
 };
 
 /** `unknown`: who there is could not be found out; nothing may be concluded from that. */
@@ -32,17 +35,32 @@ const WORDS: Record<Barrier, string> = {
 };
 
 /**
- * Which pods are behind, in words; empty when each one that may hold the secret has passed. One that is not ready but
- * answers counts too: it is about to take requests. One that is not ready and silent does not, or a pod that crashes
- * would hold up every rotation.
- * @param expected whether a running system has pods with this secret: then nobody's answer is no consent
+ * For so long a pod that neither takes requests nor answers is waited for, from the step's begin and from its own silence.
+ * A kubelet mounts what changed within a minute and a half: what starts in that pod afterwards reads the values of the step.
+ * Without an end, one pod in a crash loop, or on a node that is lost, would hold up every rotation, an emergency too.
  */
-export function behind(pods: Pods, barrier: Barrier, generation: string, expected: boolean): string[] {
+export const SILENT_S = 180;
+
+const passedOver =
+  (stepS: number) =>
+  ({ ready, held, silentS = 0 }: PodReport): boolean =>
+    !ready && held === undefined && Math.min(silentS, stepS) >= SILENT_S;
+
+const because = (problem: string | undefined) => (problem ? ` (${problem})` : '');
+
+/**
+ * Which pods are behind, in words; empty when each one that may hold the secret has passed.
+ * @param expected whether a running system has pods with this secret: then nobody's answer is no consent
+ * @param stepS for how many seconds the rotation has been in its step
+ */
+export function behind(pods: Pods, barrier: Barrier, generation: string, expected: boolean, stepS: number): string[] {
   if (!pods.known) return [`the pods are not known: ${pods.problem}`];
-  const counted = pods.reports.filter(({ ready, held }) => ready || held !== undefined);
-  if (counted.length === 0) return expected ? ['no pod that holds it answers'] : [];
+  const counted = pods.reports.filter((report) => !passedOver(stepS)(report));
+  if (counted.length === 0) {
+    return expected ? [['no pod that holds it answers', ...overlooked(pods, stepS)].join('; ')] : [];
+  }
   return counted.flatMap(({ pod, held, problem }) => {
-    if (held === undefined) return [`${pod} does not say what it has loaded${problem ? ` (${problem})` : ''}`];
+    if (held === undefined) return [`${pod} does not say what it has loaded${because(problem)}`];
     const passed =
       barrier === 'accepts'
         ? held.accepted.includes(generation)
@@ -54,10 +72,13 @@ export function behind(pods: Pods, barrier: Barrier, generation: string, expecte
 }
 
 /** Which pods saw a generation used within the window, in words. */
-export function stillUsing(pods: Pods, generation: string, quietS: number): string[] {
+export function stillUsing(pods: Pods, generation: string, quietS: number, stepS: number): string[] {
   if (!pods.known) return [`the pods are not known: ${pods.problem}`];
-  return pods.reports.flatMap(({ pod, ready, held }) => {
-    if (held === undefined) return ready ? [`${pod} does not say whether it is used`] : [];
+  return pods.reports.flatMap((report) => {
+    const { pod, held, problem } = report;
+    if (held === undefined) {
+      return passedOver(stepS)(report) ? [] : [`${pod} does not say whether it is used${because(problem)}`];
+    }
     // One that does not accept it cannot have seen it used.
     if (!held.accepted.includes(generation)) return [];
     const idle = held.idleS[generation];
@@ -65,3 +86,11 @@ export function stillUsing(pods: Pods, generation: string, quietS: number): stri
     return idle < quietS ? [`${pod} saw it used ${Math.round(idle)} s ago, of ${quietS} s of silence`] : [];
   });
 }
+
+/** Pods that are not waited for any longer, in words: for the history. */
+export const overlooked = (pods: Pods, stepS: number): string[] =>
+  (pods.known ? pods.reports : [])
+    .filter(passedOver(stepS))
+    .map(
+      ({ pod, problem }) => `${pod}${because(problem)} has been silent for ${SILENT_S} s or more and takes no requests`,
+    );

@@ -47,10 +47,10 @@ const windowSchema = z.strictObject({
 const policySchema = z.strictObject({
   secret: z.string().regex(/^[A-Z][A-Z0-9_]{1,62}$/, { error: 'is no name of a setting' }),
   kind: z.string().refine(isKind, { error: `is no kind; there is: ${KIND_NAMES.join(', ')}` }),
-  period: duration(HOUR_S, 'is no period; write at least 1h, e.g. 90d'),
-  soak: duration(0, 'is no time; write e.g. 1h').default('1h'),
-  quiet: duration(0, 'is no time; write e.g. 10m').optional(),
-  jitter: duration(0, 'is no time; write e.g. 7d').default('0s'),
+  period: duration(HOUR_S, 'is no period; write 1h to 3650d, e.g. 90d'),
+  soak: duration(0, 'is no time; write 0s to 3650d, e.g. 1h').default('1h'),
+  quiet: duration(0, 'is no time; write 0s to 3650d, e.g. 10m').optional(),
+  jitter: duration(0, 'is no time; write 0s to 3650d, e.g. 7d').default('0s'),
   blackout: z.array(windowSchema).max(20).default([]),
   enabled: z.boolean().default(true),
 });

@@ -21,12 +21,14 @@ export type Scheduled = { start: boolean; dueAt: Date | null; why: string };
  */
 export function scheduled(
   policy: Policy,
-  state: { since: Date; anotherRuns: boolean; notBefore?: Date | undefined },
+  state: { since: Date; anotherRuns: boolean; notBefore?: Date | undefined; impossible?: string | undefined },
   now: Date,
 ): Scheduled {
   if (policy.kind === 'manual') return { start: false, dueAt: dueAt(policy, state.since), why: 'a person rotates it' };
   if (!policy.enabled) return { start: false, dueAt: null, why: 'its policy is disabled' };
   const due = dueAt(policy, state.since);
+  // One that began would stand still, and hold up the others.
+  if (state.impossible) return { start: false, dueAt: due, why: state.impossible };
   if (now < due) return { start: false, dueAt: due, why: 'not due yet' };
   // After one that was rolled back or given up: somebody should look first.
   if (state.notBefore && now < state.notBefore) return { start: false, dueAt: due, why: 'the last one failed lately' };

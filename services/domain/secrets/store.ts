@@ -134,7 +134,28 @@ const putState = statement(
          (excluded.kind, excluded.generation, excluded.reason, excluded.message)
       or s.due_at is distinct from excluded.due_at`,
 );
-const dropStates = statement('secrets.drop_states', 'delete from ops.secret_states where secret <> all ($1::text[])');
+// Its age stays: one that is back, or that an API server did not show for a moment, is as old as it was.
+const markGone = statement(
+  'secrets.mark_gone',
+  `update ops.secret_states
+      set reason = 'Gone', message = 'It is not in the store any more.', due_at = null, observed_at = clock_timestamp()
+    where secret <> all ($1::text[]) and reason <> 'Gone'`,
+);
+const dropStates = statement(
+  'secrets.drop_states',
+  `delete from ops.secret_states
+    where secret <> all ($1::text[]) and reason = 'Gone' and observed_at < clock_timestamp() - interval '7 days'`,
+);
+// Values that a rotation ended, or that were withdrawn: where one of them is accepted again, somebody wrote it back.
+const endedOf = statement<{ id: string; generation: string }>(
+  'secrets.ended_generations',
+  `select r.id, g.generation
+     from ops.rotations r
+    cross join lateral (select case when r.outcome = 'rolled_back' then r.to_generation else r.from_generation end) g (generation)
+    where r.secret = $1 and g.generation = any ($2::text[])
+      and (r.outcome in ('done', 'rolled_back') or (r.outcome = 'abandoned' and r.step in ('retiring', 'verifying')))
+    order by r.finished_at desc limit 1`,
+);
 // Names of sessions are shown to everybody.
 const loginSessions = statement<{ sessions: number }>(
   'secrets.login_sessions',
@@ -203,9 +224,9 @@ export async function acted(tx: Tx, r: Rotation, to: string | null, text: string
   if (await changed(tx, recordActed, [r.id, r.step, to, term])) await note(tx, r.id, r.step, 'acted', text, term);
 }
 
-export async function advance(tx: Tx, r: Rotation, to: Step, term: number): Promise<void> {
+export async function advance(tx: Tx, r: Rotation, to: Step, text: string | null, term: number): Promise<void> {
   const wasActive = to === 'reverting' && (r.step === 'activating' || r.step === 'soaking');
-  if (await changed(tx, recordStep, [r.id, r.step, to, wasActive, term])) await note(tx, r.id, to, 'begun', null, term);
+  if (await changed(tx, recordStep, [r.id, r.step, to, wasActive, term])) await note(tx, r.id, to, 'begun', text, term);
 }
 
 export async function waits(tx: Tx, r: Rotation, event: 'waits' | 'failed', why: string, term: number): Promise<void> {
@@ -236,7 +257,16 @@ export const answer = (tx: Tx, id: string, accepted: boolean, text: string): Pro
 
 export const putSecretState = (tx: Tx, s: Omit<SecretState, 'since' | 'observedAt'>): Promise<number> =>
   tx.run(putState, [s.secret, s.kind, s.generation, s.dueAt, s.reason, s.message.slice(0, 2_000)]);
-export const keepStates = (tx: Tx, secrets: readonly string[]): Promise<number> => tx.run(dropStates, [secrets]);
+
+/** Says of all others that they are gone; a week later they are forgotten. */
+export async function keepStates(tx: Tx, secrets: readonly string[]): Promise<void> {
+  await tx.run(markGone, [secrets]);
+  await tx.run(dropStates, [secrets]);
+}
+
+/** Which of these generations a rotation of the secret has ended, and which rotation. */
+export const endedGenerations = (tx: Tx, secret: string, generations: readonly string[]) =>
+  tx.rows(endedOf, [secret, generations]);
 
 export const sessionsOf = async (tx: Tx, login: string): Promise<number> =>
   (await tx.one(loginSessions, [login])).sessions;

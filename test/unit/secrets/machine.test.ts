@@ -106,21 +106,52 @@ describe('the machine of a rotation', () => {
     equal(nobody.do, 'advance');
   });
 
-  it('is not held up by a pod that is neither ready nor answers, and waits for one that answers', () => {
-    const acted = rotation('distributing', { acted: true });
-    const silent: Pods = {
+  it('waits for a pod that starts or ends and says nothing, names it, and at each barrier not for ever', () => {
+    const going = { pod: 'a', ready: true, held: held('old', 'new') };
+    const silent = (silentS?: number): Pods => ({
+      known: true,
+      reports: [going, { pod: 'b', ready: false, problem: 'CrashLoopBackOff', ...(silentS ? { silentS } : {}) }],
+    });
+    const acted = (ms: number) => rotation('distributing', { acted: true, stepSince: new Date(NOW.getTime() - ms) });
+    const long = acted(3_600_000);
+    const waits = {
+      do: 'wait',
+      reason: 'PodsBehind',
+      why: 'b does not say what it has loaded (CrashLoopBackOff)',
+    };
+    deepEqual(ask(long, SLOTS.distributing, silent()), waits);
+    deepEqual(ask(long, SLOTS.distributing, silent(179)), waits);
+    deepEqual(ask(acted(179_000), SLOTS.distributing, silent(3_600)), waits, 'silent before the value was handed out');
+    deepEqual(ask(long, SLOTS.distributing, silent(180)), {
+      do: 'advance',
+      to: 'testing',
+      note: 'not waited for: b (CrashLoopBackOff) has been silent for 180 s or more and takes no requests',
+    });
+    const quiet = (silentS: number) =>
+      ask(rotation('retiring'), SLOTS.soaking, {
+        known: true,
+        reports: [
+          { pod: 'a', ready: true, held: held('new', 'old') },
+          { pod: 'b', ready: false, silentS },
+        ],
+      });
+    equal(quiet(179).do, 'wait');
+    equal(quiet(180).do, 'act');
+    const nobody = ask(long, SLOTS.distributing, { known: true, reports: [{ pod: 'b', ready: false, silentS: 999 }] });
+    equal(nobody.do, 'wait', 'nobody left is no consent');
+    const deaf: Pods = { known: true, reports: [going, { pod: 'b', ready: true, silentS: 99_999 }] };
+    equal(ask(long, SLOTS.distributing, deaf).do, 'wait', 'one that takes requests, for as long as it does');
+  });
+
+  it('waits for a pod that answers while it starts or ends', () => {
+    const about: Pods = {
       known: true,
       reports: [
         { pod: 'a', ready: true, held: held('old', 'new') },
-        { pod: 'b', ready: false },
+        { pod: 'b', ready: false, held: held('old') },
       ],
     };
-    equal(ask(acted, SLOTS.distributing, silent).do, 'advance');
-    const about: Pods = {
-      known: true,
-      reports: [...silent.reports.slice(0, 1), { pod: 'b', ready: false, held: held('old') }],
-    };
-    equal(ask(acted, SLOTS.distributing, about).do, 'wait');
+    equal(ask(rotation('distributing', { acted: true }), SLOTS.distributing, about).do, 'wait');
   });
 
   it('soaks by the time of the database, and an emergency does not', () => {

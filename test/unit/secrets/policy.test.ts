@@ -32,8 +32,9 @@ describe('rotation policies', () => {
   const bad: [string, string, RegExp, string[]?][] = [
     ['an unknown kind', one('kind: magic, period: 90d'), /kind is no kind; there is: admin-token/],
     ['a kind that does not fit', one('kind: jwt-key, period: 90d'), /Write kind: admin-token/],
-    ['a negative period', one('kind: admin-token, period: -90d'), /period is no period; write at least 1h/],
+    ['a negative period', one('kind: admin-token, period: -90d'), /period is no period; write 1h to 3650d/],
     ['a period of seconds', one('kind: admin-token, period: 5s'), /period is no period/],
+    ['a soak that no row can hold', one('kind: admin-token, period: 90d, soak: 30000d'), /soak is no time; write 0s to 3650d/],
     [
       'a secret without a policy',
       one('kind: admin-token, period: 90d'),

@@ -1,4 +1,4 @@
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { type Blackout, dueAt, inBlackout, type Policy, scheduled } from '#domain/secrets/index.ts';
 
 const HOUR = 3_600_000;
@@ -118,6 +118,8 @@ describe('the schedule of rotations', () => {
     const now = new Date('2026-05-01T12:00:00Z');
     equal(scheduled(policy({ enabled: false }), state, now).start, false);
     equal(scheduled(policy({ kind: 'manual' }), state, now).start, false);
+    const impossible = scheduled(policy(), { ...state, impossible: 'set X' }, now);
+    deepEqual([impossible.start, impossible.why], [false, 'set X']);
     equal(scheduled(policy(), { ...state, notBefore: new Date(now.getTime() + 1) }, now).start, false);
     equal(scheduled(policy(), { ...state, anotherRuns: true }, now).start, false);
     equal(scheduled(policy(), state, now).start, true);
