@@ -5,6 +5,7 @@ import {
   type FlagSet,
   type FlagSetResult,
   type LiveFlags,
+  renderLive,
   shrinkProblem,
 } from '#domain/flags/index.ts';
 import type { Source } from './source.ts';
@@ -18,6 +19,8 @@ export type Observed = {
   compiled: FlagSetResult | undefined;
   /** The live ConfigMap: what it holds, if that is good; `missing`: there is none, or it is not what we would write. */
   live: Checked | 'missing';
+  /** The same as it is there, to the letter. */
+  liveText: string | undefined;
   /** The database; `unknown` while it is away. */
   stored: Checked | 'missing' | 'unknown';
   /** What this process applied or read before: it outlives the other two. */
@@ -47,7 +50,8 @@ const EPOCH_S = Date.UTC(2025, 0, 1) / 1_000;
  */
 export function decide(observed: Observed, now: Date): Plan {
   const { source, compiled, live, stored, memory } = observed;
-  const known = [live, stored, memory].filter((one) => typeof one === 'object');
+  // Of two under one sequence ours counts, then the database's: the ConfigMap is the one that people edit.
+  const known = [memory, stored, live].filter((one) => typeof one === 'object');
   const base = known.reduce<Checked | undefined>(
     (best, one) => (one.sequence > (best?.sequence ?? 0) ? one : best),
     undefined,
@@ -68,7 +72,7 @@ export function decide(observed: Observed, now: Date): Plan {
   return {
     target: target && { sequence: target.sequence, version: target.version, document: target.document },
     changed: target !== undefined && target.version !== base?.version,
-    writeLive: target !== undefined && !isTarget(live),
+    writeLive: target !== undefined && observed.liveText !== renderLive(target),
     writeStored: target !== undefined && stored !== 'unknown' && !isTarget(stored),
     restoreSource: source.state !== 'absent' ? undefined : base ? 'from-live' : 'from-defaults',
     source: verdict,

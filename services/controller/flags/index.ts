@@ -1,5 +1,7 @@
+import { LIVE_FILE, renderLive } from '#domain/flags/index.ts';
 import type { ConditionInput } from '../kube/conditions.ts';
 import { createController } from '../kube/controller.ts';
+import { isConflict } from '../kube/errors.ts';
 import type { Term } from '../kube/leader.ts';
 import { isNewer } from '../kube/objects.ts';
 import { createReflector } from '../kube/reflector.ts';
@@ -9,18 +11,25 @@ import type { Verdict } from './decide.ts';
 import { distributionOf } from './distribution.ts';
 import { type Applied, createFlagsReconcile, MANAGER, namesOf } from './reconcile.ts';
 
-/** Keys of the work queue: bring the source to the pods, look who has it, say so. */
-type Key = 'apply' | 'pods' | 'status';
+/**
+ * Keys of the work queue: decide and tell the database, write the live ConfigMap, make the source again, look which pods
+ * have it, say so. Apart, as each has its own pause after a failure: what the API server refuses or leaves unanswered keeps
+ * no flip from the database.
+ */
+const KEYS = ['apply', 'live', 'source', 'pods', 'status'] as const;
+type Key = (typeof KEYS)[number];
 
 /** How soon pods are asked again: while a flip is on its way, when none lags, and when one still does. */
 const LAGGING_MS = 500;
 const STEADY_MS = 15_000;
 const LATE_MS = 5_000;
 /** A database that was away is written when it is back, without a change. */
-const DATABASE_AGAIN_MS = 2_000;
+const DATABASE_AGAIN_MS = 1_000;
 /** A flip takes about a second; what takes longer than this is a pod that lags. */
 const GRACE_MS = 10_000;
 const RESYNC_MS = 300_000;
+/** A watch of the source that went silent is found within these: until then a flip is not seen. */
+const SOURCE_WATCH = { watchMs: 4_000, graceMs: 2_000 };
 
 /** Source ConfigMap -> database and live ConfigMap -> pods, with conditions that say how far it came. */
 export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
@@ -35,10 +44,12 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
     let distribution: ReturnType<typeof distributionOf> | undefined;
     let appliedAt = 0;
     let distributed = false;
+    /** Why the live ConfigMap is not what it should be, beyond a conflict, which the next try solves. */
+    let liveProblem: string | undefined;
     /** Our own write, until the copy has it: deciding from an older one would only be refused. */
     let written: ConfigMap | undefined;
 
-    const watch = (name: string, onChange: () => void) =>
+    const watch = (name: string, onChange: () => void, limits = {}) =>
       createReflector<ConfigMap>({
         client,
         path: `/api/v1/namespaces/${namespace}/configmaps`,
@@ -47,8 +58,9 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
         log,
         onChange,
         onSync: () => controller.add('apply'),
+        limits,
       });
-    const source = watch(names.source, () => controller.add('apply'));
+    const source = watch(names.source, () => controller.add('apply'), SOURCE_WATCH);
     const live = watch(names.live, () => {
       if (!live.get(names.live)) written = undefined;
       controller.add('apply');
@@ -59,12 +71,14 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
       return later ? written : seen;
     };
 
-    async function apply(signal: AbortSignal) {
+    async function apply() {
       // Before both were listed an absent object proves nothing.
       if (!source.synced() || !live.synced()) return undefined;
-      applied = await reconcile.run({ source: source.get(names.source), live: liveNow() }, term, signal);
+      applied = await reconcile.run({ source: source.get(names.source), live: liveNow() }, term);
       const { plan, databaseProblem } = applied;
-      if (plan.writeLive) written = applied.live;
+      if (plan.writeLive) controller.add('live');
+      else liveProblem = undefined;
+      if (plan.restoreSource) controller.add('source');
       measured.applied(applied);
       if (plan.changed) {
         appliedAt = timing.monotonic();
@@ -74,8 +88,31 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
       }
       tell(applied);
       controller.add('status');
-      controller.add('pods');
+      // While the database is away this runs each second: no reason to ask every pod as often.
+      if (plan.changed || !distribution) controller.add('pods');
       return { afterMs: databaseProblem === undefined ? RESYNC_MS : DATABASE_AGAIN_MS };
+    }
+
+    async function writeLive(signal: AbortSignal) {
+      const { target, changed } = applied?.plan ?? {};
+      const seen = liveNow();
+      if (!target || seen?.data?.[LIVE_FILE] === renderLive(target)) return undefined;
+      try {
+        written = await reconcile.writeLive(target, seen, term, signal);
+        liveProblem = undefined;
+        if (!changed) tellRestored();
+      } catch (error) {
+        if (!isConflict(error)) liveProblem = String(error);
+        throw error;
+      } finally {
+        controller.add('status');
+      }
+      return undefined;
+    }
+
+    async function restoreSource(signal: AbortSignal) {
+      if (applied?.plan.restoreSource) await reconcile.restoreSource(applied.plan, term, signal);
+      return undefined;
     }
 
     async function look(signal: AbortSignal) {
@@ -100,7 +137,7 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
       const { target } = applied.plan;
       term.check();
       await status.write({
-        conditions: conditionsOf(applied, distribution, timing.monotonic() - appliedAt < GRACE_MS),
+        conditions: conditionsOf({ ...applied, liveProblem }, distribution, timing.monotonic() - appliedAt < GRACE_MS),
         data: target
           ? {
               version: target.version,
@@ -118,6 +155,8 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
 
     const work: Record<Key, (signal: AbortSignal) => Promise<{ afterMs?: number } | undefined>> = {
       apply,
+      live: writeLive,
+      source: restoreSource,
       pods: look,
       status: say,
     };
@@ -128,7 +167,7 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
       timing,
       log,
       metrics: deps.metrics,
-      concurrency: 3,
+      concurrency: KEYS.length,
       timeoutMs: 30_000,
     });
     source.start();
@@ -140,10 +179,13 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
     }
   }
 
+  const about = (name: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', name, namespace });
+  const warn = (name: string, reason: string, action: string, note: string) =>
+    events.record({ regarding: about(name), type: 'Warning', reason, action, note });
+  const tellRestored = () =>
+    warn(names.live, 'LiveRestored', 'Restore', 'The live ConfigMap was not what it should be; it was written again.');
+
   function tell({ plan, databaseProblem }: Applied): void {
-    const about = (name: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', name, namespace });
-    const warn = (name: string, reason: string, action: string, note: string) =>
-      events.record({ regarding: about(name), type: 'Warning', reason, action, note });
     if (!plan.source.valid) warn(names.source, plan.source.reason, 'Validate', plan.source.message);
     if (plan.restoreSource) {
       const from = plan.restoreSource === 'from-live' ? 'what is live' : 'the defaults of this release';
@@ -155,13 +197,6 @@ export function createFlagsReconciler(deps: ControllerDeps): Reconciler {
     if (plan.changed && plan.target) {
       const note = `Version ${plan.target.version}, sequence ${plan.target.sequence}, is live.`;
       events.record({ regarding: about(names.live), type: 'Normal', reason: 'Applied', action: 'Apply', note });
-    } else if (plan.writeLive) {
-      warn(
-        names.live,
-        'LiveRestored',
-        'Restore',
-        'The live ConfigMap was not what it should be; it was written again.',
-      );
     }
   }
 
@@ -172,7 +207,7 @@ const version = (map: ConfigMap) => map.metadata.resourceVersion ?? '';
 
 /** @param fresh a set was applied only just now: pods that have it not yet are no news */
 export function conditionsOf(
-  { plan, databaseProblem }: Applied,
+  { plan, databaseProblem, liveProblem }: Applied & { liveProblem: string | undefined },
   distribution: Verdict | undefined,
   fresh: boolean,
 ): ConditionInput[] {
@@ -192,7 +227,12 @@ export function conditionsOf(
           reason: 'DatabaseAway',
           message: `The database does not have version ${target.version}: pods get it by their mounted file.`,
         })
-      : condition('Applied', 'True', { reason: 'Applied', message: `Version ${target.version} is live.` });
+      : liveProblem
+        ? condition('Applied', 'False', {
+            reason: 'LiveNotWritten',
+            message: `Pods have version ${target.version} by the database; the live ConfigMap does not take it (${liveProblem}). Delete it, it is made again.`,
+          })
+        : condition('Applied', 'True', { reason: 'Applied', message: `Version ${target.version} is live.` });
   const pending = { reason: 'Distributing', message: 'The pods are being asked.' };
   return [
     condition('SourceValid', source.valid ? 'True' : 'False', source),

@@ -4,6 +4,7 @@ import {
   FLAGS,
   type FlagSetResult,
   insertFlagSet,
+  LIVE_FILE,
   type LiveFlags,
   liveFlags,
   parseLive,
@@ -21,7 +22,6 @@ import { restoredSource } from './restore.ts';
 import { authorOf, readSource, type Source } from './source.ts';
 
 export const MANAGER = 'klar-flags';
-export const LIVE_KEY = 'live.json';
 export const namesOf = (name: string) => ({
   source: `${name}-flags-source`,
   live: `${name}-flags`,
@@ -32,12 +32,22 @@ export type Applied = {
   plan: Plan;
   /** Why the database does not have it; pods then get it by the mounted file, within about a minute. */
   databaseProblem: string | undefined;
-  live: ConfigMap | undefined;
 };
 
-/** Observes, decides and writes; one call at a time. What it read and wrote last is remembered between calls and terms. */
+/**
+ * So long the database may take for a question: a connection that hangs is dropped then, and the next try has a new one.
+ * The role's own limit, 15 s, would be what a flip waits.
+ */
+const ANSWER_MS = 2_000;
+
+/**
+ * What the reconciler does, a function for each thing that may fail by itself: an API server that is slow or refuses must
+ * not keep a flip from the database, which is the way to the pods. What was read and applied last is remembered between
+ * calls and terms.
+ */
 export function createFlagsReconcile(deps: ControllerDeps) {
-  const { client, namespace, db, lease } = deps;
+  const { client, namespace, lease } = deps;
+  const db = deps.db.aside({ poolSize: 1, answerMs: ANSWER_MS });
   const names = namesOf(deps.name);
   const path = (name: string) => `/api/v1/namespaces/${namespace}/configmaps/${name}`;
   let memory: Checked | undefined;
@@ -77,8 +87,8 @@ export function createFlagsReconcile(deps: ControllerDeps) {
   async function writeStored(plan: Plan, source: Source, term: Term): Promise<string | undefined> {
     const { target } = plan;
     if (!target || !plan.writeStored) return undefined;
+    term.check();
     try {
-      term.check();
       await db.withTx(async (tx) => {
         await checkTerm(tx, lease, term.token);
         await insertFlagSet(tx, { ...target, term: term.token, changedBy: authorOf(source, target.version) });
@@ -87,13 +97,15 @@ export function createFlagsReconcile(deps: ControllerDeps) {
     } catch (error) {
       const greatest = staleTerm(error);
       // Somebody else leads: what this process would write now may be older than what they wrote.
-      if (greatest !== undefined) term.refused(greatest);
-      if (greatest !== undefined || term.signal.aborted) throw error;
-      return String(error);
+      if (greatest === undefined) return String(error);
+      term.refused(greatest);
+      throw error;
     }
   }
 
-  async function restoreSource(plan: Plan, signal: AbortSignal): Promise<void> {
+  /** Makes the source again, unless somebody else did meanwhile. */
+  async function restoreSource(plan: Plan, term: Term, signal: AbortSignal): Promise<void> {
+    term.check();
     // Read anew: the copy may be behind a person who makes it at this moment, and theirs counts.
     const there = await client
       .request<ConfigMap>({ method: 'GET', path: path(names.source), signal })
@@ -112,52 +124,50 @@ export function createFlagsReconcile(deps: ControllerDeps) {
     });
   }
 
-  return {
-    async run(
-      seen: { source: ConfigMap | undefined; live: ConfigMap | undefined },
-      term: Term,
-      signal: AbortSignal,
-    ): Promise<Applied> {
-      const source = readSource(seen.source);
-      const observed: Observed = {
-        source,
-        compiled:
-          source.state === 'document'
-            ? once<FlagSetResult>('source', source.text, () => compileFlags(source.text, FLAGS))
-            : undefined,
-        live: check('live', parseLive(seen.live?.data?.[LIVE_KEY] ?? '')),
-        stored: await readStored(),
-        memory,
-      };
-      const plan = decide(observed, deps.clock.now());
-      // The database first: it is the fast way to the pods, and it refuses a term that is over.
-      const databaseProblem =
-        observed.stored === 'unknown' ? 'it does not answer' : await writeStored(plan, source, term);
-      let live = seen.live;
-      if (plan.target && plan.writeLive) {
-        term.check();
-        live = await applyObject<ConfigMap>(client, {
-          path: path(names.live),
-          object: {
-            apiVersion: 'v1',
-            kind: 'ConfigMap',
-            metadata: { name: names.live, namespace },
-            data: { [LIVE_KEY]: renderLive(plan.target) },
-          },
-          fieldManager: MANAGER,
-          resourceVersion: seen.live?.metadata.resourceVersion,
-          signal,
-        });
-      }
-      if (plan.target && (plan.target.sequence !== memory?.sequence || plan.target.version !== memory.version)) {
-        const reading = compileLive(plan.target, FLAGS);
-        if (reading.ok) memory = { ...plan.target, set: reading.set };
-      }
-      if (plan.restoreSource) {
-        term.check();
-        await restoreSource(plan, signal);
-      }
-      return { plan, databaseProblem, live };
-    },
-  };
+  /** Observes, decides, and tells the database; one call at a time. */
+  async function run(
+    seen: { source: ConfigMap | undefined; live: ConfigMap | undefined },
+    term: Term,
+  ): Promise<Applied> {
+    const source = readSource(seen.source);
+    const liveText = seen.live?.data?.[LIVE_FILE];
+    const observed: Observed = {
+      source,
+      compiled:
+        source.state === 'document'
+          ? once<FlagSetResult>('source', source.text, () => compileFlags(source.text, FLAGS))
+          : undefined,
+      live: check('live', parseLive(liveText ?? '')),
+      liveText,
+      stored: await readStored(),
+      memory,
+    };
+    const plan = decide(observed, deps.clock.now());
+    const databaseProblem =
+      observed.stored === 'unknown' ? 'it does not answer' : await writeStored(plan, source, term);
+    if (plan.target && (plan.target.sequence !== memory?.sequence || plan.target.version !== memory.version)) {
+      const reading = compileLive(plan.target, FLAGS);
+      if (reading.ok) memory = { ...plan.target, set: reading.set };
+    }
+    return { plan, databaseProblem };
+  }
+
+  /** Brings the live ConfigMap to the target. @throws a conflict when somebody wrote it since it was seen */
+  async function writeLive(target: LiveFlags, seen: ConfigMap | undefined, term: Term, signal: AbortSignal) {
+    term.check();
+    return applyObject<ConfigMap>(client, {
+      path: path(names.live),
+      object: {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: names.live, namespace },
+        data: { [LIVE_FILE]: renderLive(target) },
+      },
+      fieldManager: MANAGER,
+      resourceVersion: seen?.metadata.resourceVersion,
+      signal,
+    });
+  }
+
+  return { run, writeLive, restoreSource };
 }

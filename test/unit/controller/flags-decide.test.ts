@@ -1,5 +1,5 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { canonicalDocument, compileFlags, FLAGS } from '#domain/flags/index.ts';
+import { canonicalDocument, compileFlags, FLAGS, renderLive } from '#domain/flags/index.ts';
 import { type Checked, decide, type Observed } from '../../../services/controller/flags/decide.ts';
 import { distributionOf } from '../../../services/controller/flags/distribution.ts';
 import { authorOf, readSource } from '../../../services/controller/flags/source.ts';
@@ -20,13 +20,15 @@ function checked(sequence: number, source: string): Checked {
 }
 function observe(source: string | undefined, more: Partial<Observed> & { acceptShrink?: string } = {}): Observed {
   const { acceptShrink, ...rest } = more;
+  const { live = 'missing' } = rest;
   return {
     source:
       source === undefined
         ? { state: 'absent' }
         : { state: 'document', text: source, acceptShrink, changedBy: undefined },
     compiled: source === undefined ? undefined : compileFlags(source, FLAGS),
-    live: 'missing',
+    live,
+    liveText: typeof live === 'object' ? renderLive(live) : undefined,
     stored: 'missing',
     memory: undefined,
     ...rest,
@@ -118,6 +120,19 @@ describe('what the controller decides about flags', () => {
       [plan.target?.version, plan.target?.sequence, plan.writeLive, plan.writeStored],
       [on.version, SECONDS, true, true],
     );
+  });
+
+  it('a live ConfigMap that was edited is written again, whatever was edited', () => {
+    const bare = decide(observe(text('off'), { liveText: text('on'), stored: off }), NOW);
+    deepEqual([bare.writeLive, bare.writeStored, bare.target?.sequence], [true, false, 901]);
+    const spaced = decide(observe(text('off'), { live: off, liveText: `${renderLive(off)}\n`, stored: off }), NOW);
+    deepEqual([spaced.writeLive, spaced.target?.sequence], [true, 901]);
+    // Another good set under the same sequence, while the source cannot say which is meant.
+    const edited = { ...on, sequence: 901 };
+    for (const others of [{ stored: off }, { memory: off, stored: 'unknown' }] as const) {
+      const plan = decide(observe('{}', { live: edited, ...others }), NOW);
+      deepEqual([plan.target?.version, plan.target?.sequence, plan.writeLive], [off.version, SECONDS, true]);
+    }
   });
 });
 
