@@ -114,6 +114,14 @@ describe('a reconciler killed with kill -9 at every step, beyond our own pods', 
       }),
     });
     closing.push(() => ingest.stop());
+    // Never sent: only the list of events tells of them.
+    const fault = { match: { event: 'customer.created' }, kind: 'drop', times: 3 };
+    const arranged = await fetch(`${sandbox.url}/sandbox/faults`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(fault),
+    });
+    assert.equal(arranged.ok, true);
     let made = 0;
     const client = startClient(async () => {
       await stripe('POST', '/v1/customers', { email: `c${made}@example.com` });

@@ -43,7 +43,7 @@ const SAME_KEY_MS = 600_000;
 export function stripeWebhookKind(input: StripeWebhookInput): KindAdapter {
   const { apiKey, apiBase, webhookUrl, probeUrl = webhookUrl, clock } = input;
   const access = { apiKey, apiBase };
-  const handOver = createUndelivered({ ...access, url: probeUrl, clock });
+  const { handOver, mayRead } = createUndelivered({ ...access, url: probeUrl, clock });
 
   const call = <T>({ signal }: StepInput, method: StripeCall['method'], path: string, more: Partial<StripeCall> = {}) =>
     callStripe<T>(access, { method, path, signal, ...more });
@@ -51,7 +51,8 @@ export function stripeWebhookKind(input: StripeWebhookInput): KindAdapter {
   /** Every endpoint with our address. */
   async function ours({ signal }: StepInput): Promise<Endpoint[]> {
     const found: Endpoint[] = [];
-    for await (const page of listStripe<Endpoint>(access, { path: '/v1/webhook_endpoints', signal })) found.push(...page);
+    for await (const page of listStripe<Endpoint>(access, { path: '/v1/webhook_endpoints', signal }))
+      found.push(...page);
     return found.filter(({ url }) => url === webhookUrl);
   }
 
@@ -120,7 +121,7 @@ export function stripeWebhookKind(input: StripeWebhookInput): KindAdapter {
       const like = all.find((one) => one.status === 'enabled' && !isNew(at, one));
       if (like === undefined) throw new Error(`Stripe has no endpoint that is enabled with the address ${webhookUrl}`);
       // Before anything is made: a key without the right to read events could not end what begins here.
-      await handOver(at, at.from, []);
+      await mayRead(at);
       const made = await create(at, like);
       for (const stray of mine) if (stray.id !== made.id) await remove(at, stray);
       if (!made.secret) throw new Error('Stripe did not tell the secret of the new endpoint');

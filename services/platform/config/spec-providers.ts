@@ -45,7 +45,7 @@ export const PROVIDER_SPEC = {
     processes: ['controller', 'all-in-one'],
     shape: { pattern: /^(sk|rk)_(test|live)_\S+$/, says: 'a Stripe key, best a restricted one that starts with rk_' },
     description:
-      'Restricted Stripe key that may write webhook endpoints and nothing else. Absent: STRIPE_WEBHOOK_SECRET is not rotated.',
+      'Restricted Stripe key that may write webhook endpoints, read events, and nothing else. Absent: STRIPE_WEBHOOK_SECRET is not rotated.',
   }),
   STRIPE_API_BASE: url({
     group: 'Payments',
