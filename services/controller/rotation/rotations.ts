@@ -35,7 +35,7 @@ export function createRotations(input: RotationsInput) {
   /** Everything that is remembered ends with the term: another leader may have said something else meanwhile. */
   function createOverview(term: RotationTerm, add: (key: string) => void) {
     const tell = createTeller(input);
-    const planned = new Set<string>();
+    let planned: ReadonlySet<string> = new Set();
     const tries = new Map<string, number>();
     let refused = '';
     let kept = { names: '', at: Number.NEGATIVE_INFINITY };
@@ -63,16 +63,11 @@ export function createRotations(input: RotationsInput) {
         }),
         { readOnly: true },
       );
-      // One that is rotated is looked at also when it is gone.
-      for (const name of new Set([...names, ...seen.running.map(({ secret }) => secret)])) {
-        if (planned.has(name)) continue;
-        planned.add(name);
-        add(name);
-      }
-      for (const name of await takeRequests(input, term, policies.of, signal, tries)) {
-        planned.add(name);
-        add(name);
-      }
+      // One that is rotated is looked at also when it is gone, and one that is back at once.
+      const there = new Set([...names, ...seen.running.map(({ secret }) => secret)]);
+      for (const name of there) if (!planned.has(name)) add(name);
+      planned = there;
+      for (const name of await takeRequests(input, term, policies.of, signal, tries)) add(name);
       term.check();
       await tell({ ...seen, policies }, signal);
       return policies;

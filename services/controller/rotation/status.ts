@@ -27,6 +27,7 @@ export function createTeller(
 ) {
   const stuck = new Set<string>();
   const reasons = new Map<string, string>();
+  let failing = false;
   let told = { state: '', words: '', at: Number.NEGATIVE_INFINITY };
   return async ({ now, running, states, policies }: Seen, signal: AbortSignal): Promise<void> => {
     for (const rotation of running) {
@@ -48,8 +49,16 @@ export function createTeller(
     const state = JSON.stringify([policies.valid, secrets.map(({ message: _, ...rest }) => rest)]);
     const at = input.timing.monotonic();
     if (state === told.state && (words === told.words || at - told.at < WORDS_MS)) return;
-    await input.onStatus?.({ policies, secrets }, signal);
-    told = { state, words, at };
+    try {
+      await input.onStatus?.({ policies, secrets }, signal);
+      told = { state, words, at };
+      failing = false;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // Asked again in a second: a rotation waits for no status.
+      if (!failing) input.log.warn('the status of rotations is not written; it is tried again', { error });
+      failing = true;
+    }
   };
 }
 

@@ -65,10 +65,10 @@ export async function startFakeKube(): Promise<FakeKube> {
   const collectionOf = (path: string) => path.slice(0, path.lastIndexOf('/'));
   const line = (type: string, object: Fields) => `${JSON.stringify({ type, object })}\n`;
 
-  /** `metadata.name=x` and `label=value`, one of each. */
+  /** `metadata.name=x`, and `label=value` where a label selector begins with it. */
   function selects(url: URL, object: FakeObject): boolean {
     const name = url.searchParams.get('fieldSelector')?.replace('metadata.name=', '');
-    const [label = '', value] = url.searchParams.get('labelSelector')?.split('=') ?? [];
+    const [label = '', value] = url.searchParams.get('labelSelector')?.split(',')[0]?.split('=') ?? [];
     const labels = object.metadata.labels as Record<string, string> | undefined;
     return (name === undefined || name === object.metadata.name) && (value === undefined || labels?.[label] === value);
   }

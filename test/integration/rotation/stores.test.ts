@@ -148,4 +148,17 @@ describe('secrets in a Secret', () => {
     ];
     equal((await store.read('ADMIN_TOKEN', signal))?.managedBy, 'ExternalSecret klar');
   });
+
+  it('whose key somebody applies, as Argo CD and Flux do, are said to be, and no others', async () => {
+    const { server, store } = await start();
+    const fields = (...keys: string[]) => ({ 'f:data': Object.fromEntries(keys.map((key) => [`f:${key}`, {}])) });
+    const by = async (manager: string, operation: string, ...keys: string[]) => {
+      server.secret.metadata.managedFields = [{ manager, operation, fieldsV1: fields(...keys) }];
+      return (await store.read('ADMIN_TOKEN', signal))?.managedBy;
+    };
+    equal(await by('argocd-controller', 'Apply', 'ADMIN_TOKEN'), 'argocd-controller (server-side apply)');
+    equal(await by('argocd-controller', 'Apply', 'SMTP_URL', 'ADMIN_TOKEN.previous'), undefined);
+    equal(await by('kubectl-create', 'Update', 'ADMIN_TOKEN'), undefined, 'whoever made it once');
+    equal(await by('klar-rotation', 'Apply', 'ADMIN_TOKEN'), undefined);
+  });
 });

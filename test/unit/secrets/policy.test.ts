@@ -34,7 +34,11 @@ describe('rotation policies', () => {
     ['a kind that does not fit', one('kind: jwt-key, period: 90d'), /Write kind: admin-token/],
     ['a negative period', one('kind: admin-token, period: -90d'), /period is no period; write 1h to 3650d/],
     ['a period of seconds', one('kind: admin-token, period: 5s'), /period is no period/],
-    ['a soak that no row can hold', one('kind: admin-token, period: 90d, soak: 30000d'), /soak is no time; write 0s to 3650d/],
+    [
+      'a soak that no row can hold',
+      one('kind: admin-token, period: 90d, soak: 30000d'),
+      /soak is no time; write 0s to 3650d/,
+    ],
     [
       'a secret without a policy',
       one('kind: admin-token, period: 90d'),
