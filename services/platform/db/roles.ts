@@ -10,6 +10,7 @@ import {
   ROTATED_LOGINS,
   ROTATOR_ROLE,
 } from './role-names.ts';
+import { ensureRotatorFunctions } from './rotator-functions.ts';
 import { matchesVerifier, scramVerifier } from './scram.ts';
 
 export interface EnsureRolesInput {
@@ -139,9 +140,6 @@ async function ensureMemberships(client: pg.Client, change: Change): Promise<voi
   await ensureRotator(client, change);
 }
 
-/** Functions that only work when the rotator owns them. */
-const ROTATOR_FUNCTIONS = ['ops.set_login_verifier(text, text)', 'ops.end_login_sessions(text)'];
-
 async function ensureRotator(client: pg.Client, change: Change): Promise<void> {
   const { rows } = await client.query(`select current_setting('server_version_num')::int as version`);
   // Since PostgreSQL 16 CREATEROLE reaches only the roles that one administers; before, every role but superusers.
@@ -158,14 +156,7 @@ async function ensureRotator(client: pg.Client, change: Change): Promise<void> {
       await change(`grant ${login} to ${ROTATOR_ROLE} with admin true, inherit false, set false`);
     }
   }
-  // A migration or a restore makes them the owner's, who cannot hand them over: that would need membership in the rotator,
-  // and with it in every login.
-  const strayed = await client.query(
-    `select f.name from unnest($1::text[]) f(name) join pg_proc p on p.oid = to_regprocedure(f.name)
-     join pg_roles o on o.oid = p.proowner where o.rolname <> $2`,
-    [ROTATOR_FUNCTIONS, ROTATOR_ROLE],
-  );
-  for (const { name } of strayed.rows) await change(`alter function ${name} owner to ${ROTATOR_ROLE}`);
+  await ensureRotatorFunctions(client, change);
 }
 
 async function ensureSettings(client: pg.Client, change: Change): Promise<void> {

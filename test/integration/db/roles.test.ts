@@ -61,6 +61,63 @@ describe('roles ensure', () => {
     }
   });
 
+  describe('the functions that the rotator owns', () => {
+    const NAMES = ['set_login_verifier', 'end_login_sessions'];
+    const catalog = (url: string) =>
+      once(
+        url,
+        `select p.proname, o.rolname as owner, pg_get_functiondef(p.oid) as text, p.proacl::text as acl
+         from pg_proc p join pg_roles o on o.oid = p.proowner where p.proname in ('${NAMES.join("','")}') order by 1`,
+      );
+    const texts = (rows: Record<string, unknown>[]) => rows.map(({ text }) => text);
+    let superuserUrl: string;
+    let migrated: Record<string, unknown>[];
+    let good: Record<string, unknown>[];
+    before(async () => {
+      superuserUrl = await database();
+      await ensureRoles({ superuserUrl });
+      await migrate({ url: superuserUrl, dir: MIGRATIONS_DIR });
+      migrated = await catalog(superuserUrl);
+      assert.equal((await ensureRoles({ superuserUrl })).changes.length, 2);
+      good = await catalog(superuserUrl);
+    });
+
+    it('are those of the migration, and stay as they are', async () => {
+      assert.deepEqual(texts(good), texts(migrated));
+      assert.deepEqual(
+        good.map(({ owner }) => owner),
+        ['klar_rotator', 'klar_rotator'],
+      );
+      assert.match(String(good[0]?.acl), /^\{klar_rotator=X\/klar_rotator,klar_controller=X\/klar_rotator\}$/);
+      assert.deepEqual((await ensureRoles({ superuserUrl })).changes, []);
+    });
+
+    for (const [what, sql] of [
+      [
+        'another body',
+        `drop function ops.end_login_sessions(text);
+         create function ops.end_login_sessions(login text) returns integer language plpgsql security definer
+         set search_path = pg_catalog, pg_temp as $$ begin alter role klar_api_a superuser; return 0; end $$;
+         alter function ops.end_login_sessions(text) owner to klar_owner`,
+      ],
+      [
+        'another body of one that was handed over already',
+        `do $$ begin
+         execute replace(pg_get_functiondef('ops.end_login_sessions(text)'::regprocedure), '22023', '22024'); end $$`,
+      ],
+      ['another search path', 'alter function ops.set_login_verifier(text, text) set search_path = ops, pg_catalog'],
+      ['the rights of who calls', 'alter function ops.set_login_verifier(text, text) security invoker'],
+      ['somebody else who may call', 'grant execute on function ops.set_login_verifier(text, text) to klar_api'],
+      ['another owner', 'alter function ops.set_login_verifier(text, text) owner to klar_owner'],
+    ] as const) {
+      it(`are made anew where there is ${what}`, async () => {
+        await once(superuserUrl, sql);
+        assert.equal((await ensureRoles({ superuserUrl })).changes.length, 1);
+        assert.deepEqual(await catalog(superuserUrl), good);
+      });
+    }
+  });
+
   it('sets a password that works, changes it when another is given, and keeps it when none is', async () => {
     const superuserUrl = await database();
     await ensureRoles({ superuserUrl, passwords: { klar_ops_b: 'one' } });
