@@ -19,23 +19,29 @@ export const flagsSet: Command = {
     namespace: { type: 'string', value: 'name', description: "Of the release (default: that of kubectl's context)" },
     name: { type: 'string', value: 'name', description: "The chart's full name (default KLAR_CONTROLLER_NAME, klar)" },
     everybody: { type: 'boolean', description: 'Take its targeting away, so that nobody is left out' },
+    'from-live': { type: 'boolean', description: 'Begin with what is in use; what stands in the source is replaced' },
     'accept-shrink': { type: 'boolean', description: 'Also when more than half of the targeting goes with that' },
     wait: { type: 'string', value: 'seconds', description: `For every pod to run it (default ${WAIT_S}; 0: do not)` },
   },
   notes:
     'Changes the default variant and nothing else; without --everybody the targeting decides before it, which is said. ' +
-    'In a cluster it calls kubectl, with your rights. Exit 1 when the result is refused or not everywhere in time.',
+    'Where the source is invalid, --from-live turns the flag in what is in use, and that becomes the source. In a cluster it calls kubectl, with your rights. Exit 1 when the result is refused or not everywhere in time.',
   async run({ options, arguments: [name = '', variant = ''], answer, settings }) {
     const waitS = Number(options.wait ?? WAIT_S);
     if (!(waitS >= 0 && waitS <= 600)) throw new UsageError('--wait takes seconds, 0 to 600', 'e.g. --wait 30');
+    const fromLive = options['from-live'] === true;
+    if (fromLive && options.file !== undefined) {
+      throw new UsageError('--from-live is for a cluster: a file has no live set', 'leave one of the two out');
+    }
     const source =
       options.file === undefined
         ? await clusterSource({
             name: String(options.name ?? settings().KLAR_CONTROLLER_NAME),
             namespace: options.namespace as string | undefined,
+            fromLive,
           })
         : await fileSource(String(options.file));
-    const before = compiled(source.text, source.place);
+    const before = compiled(source.text, source.place, `klar flags set ${name} ${variant}`);
     const flag = before.flags.get(name);
     if (!flag) {
       const meant = didYouMean(name, [...before.flags.keys()]);
@@ -50,7 +56,7 @@ export const flagsSet: Command = {
     const everybody = options.everybody === true;
     const text = turnFlag(source.text, { flag: name, variant, everybody });
     const after = compiled(text, source.place);
-    const changed = after.version !== before.version;
+    const changed = fromLive || after.version !== before.version;
     if (changed) {
       const acceptShrink = options['accept-shrink'] === true;
       await source.write(text, { version: after.version, acceptShrink, by: operator() });
@@ -82,10 +88,15 @@ export const flagsSet: Command = {
   },
 };
 
-function compiled(text: string, place: string): FlagSet {
+/** @param again the command, where something can be done by it although the document is bad */
+function compiled(text: string, place: string, again?: string): FlagSet {
   const result = compileFlags(text, FLAGS);
   if (result.ok) return result.set;
-  throw fail.unprocessable('flags_invalid', `${place}: ${describeProblems(result.problems)}`);
+  const hint =
+    again !== undefined && place.startsWith('ConfigMap')
+      ? `\nMend it, or begin with what is in use and replace what stands there: ${again} --from-live`
+      : '';
+  throw fail.unprocessable('flags_invalid', `${place}: ${describeProblems(result.problems)}${hint}`);
 }
 
 async function outcomeOf(

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { compileLive, FLAGS, LIVE_FILE, parseLive, readableDocument } from '#domain/flags/index.ts';
 import { fail } from '#platform/errors/index.ts';
 
 /** A document that can be written back: a file, or the source ConfigMap of a cluster. */
@@ -42,18 +43,27 @@ type ConfigMap = {
 type Condition = { type: string; status: string; message: string };
 
 /** By kubectl, with the credentials that the person has anyway: `klar` holds none for a cluster. */
-export async function clusterSource(input: { name: string; namespace: string | undefined }): Promise<FlagSource> {
+export async function clusterSource(input: {
+  name: string;
+  namespace: string | undefined;
+  /** Begin with what is in use, whatever stands in the source. */
+  fromLive: boolean;
+}): Promise<FlagSource> {
   const space = input.namespace === undefined ? [] : ['-n', input.namespace];
   const source = `${input.name}-flags-source`;
   const get = async (name: string) =>
     JSON.parse(await kubectl([...space, 'get', 'configmap', name, '-o', 'json'])) as ConfigMap;
   const map = await get(source);
-  const key = map.data?.['flags.yaml'] === undefined ? 'flags.json' : 'flags.yaml';
+  const found = map.data?.['flags.yaml'] === undefined ? 'flags.json' : 'flags.yaml';
+  const { key, text } = input.fromLive
+    ? liveDocument(await get(`${input.name}-flags`), `${input.name}-flags`)
+    : { key: found, text: map.data?.[found] ?? '' };
   return {
     place: `ConfigMap ${source}, ${key}`,
-    text: map.data?.[key] ?? '',
+    text,
     async write(next, { version, acceptShrink, by }) {
-      const data = { ...map.data, [key]: next, ...(acceptShrink ? { 'accept-shrink': version } : {}) };
+      const { 'flags.yaml': _yaml, 'flags.json': _json, ...others } = map.data ?? {};
+      const data = { ...others, [key]: next, ...(acceptShrink ? { 'accept-shrink': version } : {}) };
       const annotations = { ...map.metadata.annotations, 'klar.io/changed-by': `${version} ${by}` };
       const body = { ...map, metadata: { ...map.metadata, annotations }, data };
       // With the resourceVersion that was read: replacing what somebody else wrote meanwhile is refused.
@@ -71,6 +81,15 @@ export async function clusterSource(input: { name: string; namespace: string | u
       return { ok: true, text: distributed.message };
     },
   };
+}
+
+function liveDocument({ data }: ConfigMap, name: string): { key: string; text: string } {
+  const live = parseLive(data?.[LIVE_FILE] ?? '');
+  if (live && compileLive(live, FLAGS).ok) return readableDocument(live);
+  throw fail.unprocessable(
+    'flags_live_invalid',
+    `ConfigMap ${name} holds no good set. Delete it, the controller makes it again; or mend the source by kubectl edit.`,
+  );
 }
 
 function kubectl(args: readonly string[], input?: string): Promise<string> {

@@ -1,4 +1,16 @@
-import { parseDocument as parseYaml } from 'yaml';
+import { parseDocument as parseYaml, stringify } from 'yaml';
+import type { LiveFlags } from './envelope.ts';
+
+/** YAML is for people; above this size the document's parser takes JSON only. */
+const YAML_MAX = 30 * 1024;
+
+/** A live set as a document that people go on with: the key of the source ConfigMap, and the text. */
+export function readableDocument({ version, document }: LiveFlags): { key: 'flags.yaml' | 'flags.json'; text: string } {
+  const yaml = `# Made again from version ${version}, which was live.\n${stringify(JSON.parse(document), { aliasDuplicateObjects: false })}...\n`;
+  return Buffer.byteLength(yaml) <= YAML_MAX
+    ? { key: 'flags.yaml', text: yaml }
+    : { key: 'flags.json', text: document };
+}
 
 export type Turn = {
   flag: string;

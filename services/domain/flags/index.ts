@@ -1,4 +1,4 @@
-export { type Turn, turnFlag } from './edit.ts';
+export { readableDocument, type Turn, turnFlag } from './edit.ts';
 export { compileLive, LIVE_FILE, type LiveFlags, parseLive, type Reading, renderLive } from './envelope.ts';
 export { type FlagStoreOptions, watchFlags } from './flag-file.ts';
 export {

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
+import { canonicalDocument, compileFlags, FLAGS, renderLive } from '#domain/flags/index.ts';
 import { runCli } from '../../../services/cli/main.ts';
 import { json, sample } from './documents.ts';
 
@@ -100,6 +101,7 @@ cd "$(dirname "$0")"
 printf '%s\\n' "$*" >> calls
 case "$*" in
   *"get configmap klar-flags-source"*) cat source.json ;;
+  *"get configmap klar-flags -o"*) cat live.json ;;
   *"get configmap klar-flags-status"*) cat status.json ;;
   *replace*) cat > replaced.json; [ ! -e conflict ] || { echo 'the object has been modified; please apply your changes' >&2; exit 1; } ;;
 esac
@@ -141,6 +143,34 @@ esac
         await readFile(path.join(folder, 'calls'), 'utf8'),
         /^-n school get configmap klar-flags-source -o json\n-n school replace/,
       );
+    });
+
+    it('--from-live turns a flag in what is in use while the source is bad, which is said', async () => {
+      const source = { metadata: { name: 'klar-flags-source', resourceVersion: '7' }, data: {} };
+      const bad = { ...source, data: { 'flags.yaml': 'flags: {', 'flags.json': '{}', 'accept-shrink': 'x' } };
+      await writeFile(path.join(folder, 'source.json'), json(bad));
+      const refused = await flags('set', 'checkout-enabled', 'off');
+      deepEqual([refused.code, /klar flags set checkout-enabled off --from-live/.test(refused.err)], [1, true]);
+
+      const live = (text: string) =>
+        writeFile(path.join(folder, 'live.json'), json({ metadata: {}, data: { 'live.json': text } }));
+      await live(json(sample()));
+      match((await flags('set', 'checkout-enabled', 'off', '--from-live')).err, /klar-flags holds no good set/);
+
+      const compiled = compileFlags(json(sample()), FLAGS);
+      if (!compiled.ok) throw new Error('bad sample');
+      const { version, document } = compiled.set;
+      await live(renderLive({ sequence: 3, version, document: canonicalDocument(document) }));
+      // Also when the flag is there already: the source is bad.
+      for (const position of ['off', 'on']) {
+        const { code, out } = await flags('set', 'checkout-enabled', position, '--from-live', '--wait', '0', '--json');
+        deepEqual([code, JSON.parse(out).changed], [0, true]);
+        const { data } = JSON.parse(await readFile(path.join(folder, 'replaced.json'), 'utf8'));
+        deepEqual(Object.keys(data).sort(), ['accept-shrink', 'flags.yaml']);
+        const written = compileFlags(data['flags.yaml'], FLAGS);
+        equal(written.ok && written.set.document.flags['checkout-enabled']?.defaultVariant, position);
+      }
+      match((await flags('set', 'checkout-enabled', 'off', '--from-live', '--file', file)).err, /for a cluster/);
     });
 
     it('fails when the controller refuses it, when pods do not follow, and when somebody else was faster', async () => {
