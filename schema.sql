@@ -1520,14 +1520,23 @@ CREATE OR REPLACE FUNCTION ops.set_login_verifier(login text, verifier text)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  mine text := 'klar: ' || current_database();
+  owner text := shobj_description(to_regrole(login), 'pg_authid');
 begin
   if login !~ '^klar_(api|auth|ingest|worker|controller|backup|restore|cleanup|ops)_[ab]$' then
     raise exception 'no login whose password rotates' using errcode = '22023';
   end if;
+  -- One that is gone, or was renamed, uses nothing.
+  if owner <> mine and exists (select from pg_database d where 'klar: ' || d.datname = owner) then
+    raise exception 'its password is of the installation in another database' using errcode = '55006';
+  end if;
   if verifier is null then
     execute format('alter role %I password null', login);
+    execute format('comment on role %I is null', login);
   elsif verifier ~ '^SCRAM-SHA-256\$[0-9]{4,6}:[A-Za-z0-9+/=]{16,64}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}$' then
     execute format('alter role %I password %L', login, verifier);
+    execute format('comment on role %I is %L', login, mine);
   else
     raise exception 'not a SCRAM-SHA-256 verifier' using errcode = '22023';
   end if;

@@ -93,19 +93,29 @@ grant select (tenant_id) on routing.tenants to klar_controller;
 grant select (tenant_id, id, prefix, sealed_hash), update (sealed_hash) on app.api_keys to klar_controller;
 
 -- The password of a login other than the migrator's, as a verifier (never clear text), or none at all: then it cannot log in. It works
--- once `klar roles ensure` has given it to klar_rotator, the one role with CREATEROLE.
+-- once `klar roles ensure` has given it to klar_rotator, the one role with CREATEROLE. Logins belong to the whole server and
+-- not to a database, so the comment of each says whose password it has: another installation may be using it.
 create function ops.set_login_verifier(login text, verifier text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  mine text := 'klar: ' || current_database();
+  owner text := shobj_description(to_regrole(login), 'pg_authid');
 begin
   if login !~ '^klar_(api|auth|ingest|worker|controller|backup|restore|cleanup|ops)_[ab]$' then
     raise exception 'no login whose password rotates' using errcode = '22023';
   end if;
+  -- One that is gone, or was renamed, uses nothing.
+  if owner <> mine and exists (select from pg_database d where 'klar: ' || d.datname = owner) then
+    raise exception 'its password is of the installation in another database' using errcode = '55006';
+  end if;
   if verifier is null then
     execute format('alter role %I password null', login);
+    execute format('comment on role %I is null', login);
   elsif verifier ~ '^SCRAM-SHA-256\$[0-9]{4,6}:[A-Za-z0-9+/=]{16,64}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}$' then
     execute format('alter role %I password %L', login, verifier);
+    execute format('comment on role %I is %L', login, mine);
   else
     raise exception 'not a SCRAM-SHA-256 verifier' using errcode = '22023';
   end if;

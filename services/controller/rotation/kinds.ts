@@ -24,7 +24,7 @@ export function createKinds(input: {
     'admin-token': adminTokenKind(input.apiBase),
     'jwt-key': jwtKeyKind(input),
     'api-key-pepper': pepperKind(),
-    'postgres-login': postgresKind,
+    'postgres-login': postgresKind(),
     'stripe-webhook': input.stripe && stripeWebhookKind({ ...input.stripe, clock: input.clock }),
     'livekit-key': input.livekit && livekitKeyKind(input.livekit),
     manual: undefined,

@@ -157,9 +157,10 @@ const endedOf = statement<{ id: string; generation: string }>(
     order by r.finished_at desc limit 1`,
 );
 // Names of sessions are shown to everybody.
-const loginSessions = statement<{ sessions: number }>(
+const loginSessions = statement<LoginSessions>(
   'secrets.login_sessions',
-  'select count(*)::int as sessions from pg_catalog.pg_stat_activity a where a.usename = $1 and a.pid <> pg_backend_pid()',
+  `select coalesce(a.datname, '') as database, a.datname is not distinct from current_database() as ours, count(*)::int as sessions
+     from pg_catalog.pg_stat_activity a where a.usename = $1 and a.pid <> pg_backend_pid() group by 1, 2 order by 1`,
 );
 const setVerifier = statement('secrets.set_login_verifier', 'select ops.set_login_verifier($1, $2)');
 const endSessions = statement<{ ended: number }>(
@@ -268,8 +269,9 @@ export async function keepStates(tx: Tx, secrets: readonly string[]): Promise<vo
 export const endedGenerations = (tx: Tx, secret: string, generations: readonly string[]) =>
   tx.rows(endedOf, [secret, generations]);
 
-export const sessionsOf = async (tx: Tx, login: string): Promise<number> =>
-  (await tx.one(loginSessions, [login])).sessions;
+/** Sessions of a login in one database. Logins are the same in all databases of a server. */
+export type LoginSessions = { database: string; ours: boolean; sessions: number };
+export const sessionsOf = (tx: Tx, login: string): Promise<LoginSessions[]> => tx.rows(loginSessions, [login]);
 /** @param verifier null: the login cannot log in any more */
 export const setLoginVerifier = (tx: Tx, login: string, verifier: string | null): Promise<number> =>
   tx.run(setVerifier, [login, verifier]);
