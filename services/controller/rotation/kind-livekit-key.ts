@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
+import { livekitPair } from '#domain/secrets/index.ts';
 import { randomToken } from '#platform/crypto/index.ts';
 import { type KindAdapter, type StepInput, Unproven } from './kind.ts';
 
@@ -22,13 +23,7 @@ const ANSWER_MS = 10_000;
  * whoever runs it has restarted it.
  */
 export function livekitKeyKind({ url, keyFile, apiKey }: LivekitInput): KindAdapter {
-  const pairOf = (value: string): { key: string; secret: string } => {
-    const cut = value.indexOf(':');
-    if (cut > 0) return { key: value.slice(0, cut), secret: value.slice(cut + 1) };
-    const key = apiKey();
-    if (key === undefined) throw new Error('LIVEKIT_API_KEY is not set');
-    return { key, secret: value };
-  };
+  const pairOf = (value: string) => livekitPair(value, apiKey());
 
   /** Whether the room API takes a token under this key. https://docs.livekit.io/reference/server/server-apis/ */
   async function taken(value: string, signal: AbortSignal): Promise<boolean> {

@@ -1,6 +1,7 @@
 export { type Blackout, inBlackout } from './blackout.ts';
 export { sayDuration } from './duration.ts';
 export { isKind, KINDS, type Kind, kindFor, notPossible } from './kinds.ts';
+export { type LivekitPair, livekitPair } from './livekit-pair.ts';
 export {
   BACK,
   canGoBack,
