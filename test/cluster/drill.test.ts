@@ -139,7 +139,10 @@ describe('the drill of docs/disaster-recovery.md', () => {
       }
       process.stdout.write(`      ${title}: ${((performance.now() - from) / 1_000).toFixed(1)} s\n`);
     }
-    assert.deepEqual(await count(), before, 'what was backed up is there again');
+    const after = await count();
+    // `helm test`, which is among the commands, sends an event of its own.
+    assert.ok((after?.events ?? 0) >= (before?.events ?? 0), 'every event is there again');
+    assert.deepEqual({ ...after, events: before?.events }, before, 'what was backed up is there again');
     for (const component of DEPLOYMENTS) await allReady(component, REPLICAS);
     assert.equal(await jobEnd('klar-backup-after-restore'), 'complete');
     await purchaseJourney();
