@@ -13,8 +13,15 @@ const ANSWER_MS = 30_000;
 export const rotate: Command = {
   arguments: [{ name: 'secret', description: 'Name of the setting, e.g. ADMIN_TOKEN' }],
   options: {
-    emergency: { type: 'boolean', description: 'The value is known to others: wait for nobody who still uses it' },
-    cancel: { type: 'boolean', description: 'End the rotation that runs, before the new value is in use' },
+    emergency: {
+      type: 'boolean',
+      description: 'The value is known to others: wait for nobody who still uses it; hastens one that runs',
+    },
+    cancel: {
+      type: 'boolean',
+      description:
+        'End the rotation that runs, before the new value is in use, or one whose secret is not ours any more',
+    },
     rollback: { type: 'boolean', description: 'Go back, up to the point at which the old value begins to die' },
     reason: { type: 'string', value: 'text', description: 'Kept in the history; never put a value into it' },
     'dry-run': { type: 'boolean', description: 'Say what would happen and what it costs' },

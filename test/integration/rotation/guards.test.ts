@@ -19,7 +19,7 @@ async function startPod(): Promise<{ url: string; says: { uses: Use[] | 'silent'
 }
 
 describe('a rotation that cannot go on', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let stage: Stage;
   let pod: Awaited<ReturnType<typeof startPod>>;
   const row = () => stage.latest('ADMIN_TOKEN');
@@ -33,7 +33,7 @@ describe('a rotation that cannot go on', function () {
         const rotation = await row();
         return rotation?.step === step && words.test(rotation.waiting ?? '') ? rotation : undefined;
       },
-      { timeoutMs: 30_000, what: `${step} ${words}` },
+      { timeoutMs: 60_000, what: `${step} ${words}` },
     );
   const call = (token: string) => stage.apis[0]?.anybody.with({ token }).call('GET', '/api/ops/metrics');
 
@@ -149,7 +149,7 @@ describe('a rotation that cannot go on', function () {
     await until(
       async () => /Stripe cannot be reached/.test((await stage.latest('STRIPE_WEBHOOK_SECRET'))?.waiting ?? ''),
       {
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
       },
     );
     deepEqual(await stage.slots('STRIPE_WEBHOOK_SECRET'), before);
@@ -162,7 +162,7 @@ describe('a rotation that cannot go on', function () {
     const before = await stage.database.asSuperuser('select count(*) from ops.rotation_steps');
     const request = await stage.ask('ADMIN_TOKEN');
     const reconciler = stage.reconciler(undefined, { STALE: '1' });
-    await until(() => /a later one has written/.test(reconciler.output()), { timeoutMs: 20_000 });
+    await until(() => /a later one has written/.test(reconciler.output()), { timeoutMs: 60_000 });
     deepEqual(await stage.database.asSuperuser('select count(*) from ops.rotation_steps'), before);
     const [open] = await stage.database.asSuperuser<{ taken_at: unknown }>(
       `select taken_at from ops.rotation_requests where id = '${request}'`,

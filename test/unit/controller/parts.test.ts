@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { syncBuiltinESMExports } from 'node:module';
+import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setCondition } from '../../../services/controller/kube/conditions.ts';
 import { inClusterEndpoint } from '../../../services/controller/kube/endpoint.ts';
 import { isExpired, KubeError } from '../../../services/controller/kube/errors.ts';
 import { createLineSplitter } from '../../../services/controller/kube/lines.ts';
 import { isNewer } from '../../../services/controller/kube/objects.ts';
-import { awakeTime, backoffMs, sleep, systemTiming } from '../../../services/controller/kube/timing.ts';
+import { awakeTime, backoffMs, sleep, systemTiming, type Timing } from '../../../services/controller/kube/timing.ts';
 import { fakeTiming, settle } from './fake-timing.ts';
 
 describe('lines of a watch', () => {
@@ -93,6 +94,22 @@ describe('monotonic time', () => {
       seen.map((at) => Math.round(at / 100) * 100),
       [5_000, 6_000, 67_000, 68_000, 3_669_000],
     );
+  });
+  it('of the system goes on too: the process sees by the uptime that it slept', async () => {
+    const real = os.uptime;
+    try {
+      // Another instance, as the one that other tests use would keep the jump.
+      const again = '../../../services/controller/kube/timing.ts?again';
+      const fresh = (await import(again)) as { systemTiming: Timing };
+      const before = fresh.systemTiming.monotonic();
+      os.uptime = () => real() + 3_600;
+      syncBuiltinESMExports();
+      const slept = fresh.systemTiming.monotonic() - before;
+      assert.ok(slept > 3_590_000, `${slept} ms`);
+    } finally {
+      os.uptime = real;
+      syncBuiltinESMExports();
+    }
   });
   it("is the process's own while nothing sleeps", () => {
     assert.ok(Math.abs(systemTiming.monotonic() - performance.now()) < 5);
