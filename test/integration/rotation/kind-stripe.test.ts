@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Step } from '#domain/secrets/index.ts';
 import { type FakeClock, fakeClock } from '#platform/clock/index.ts';
 import type { Db } from '#platform/db/index.ts';
-import { createLogger } from '#platform/log/index.ts';
+import { silentLogger } from '#platform/log/index.ts';
 import type { KindAdapter, StepInput } from '../../../services/controller/rotation/kind.ts';
 import { stripeWebhookKind } from '../../../services/controller/rotation/kind-stripe-webhook.ts';
 import { type Sandbox, startSandbox } from '../../../services/sandbox/main.ts';
@@ -62,7 +62,7 @@ describe('rotation of the Stripe webhook secret', function () {
       webhookSecret: () => [],
       stripeSecretKey: KEY,
       clock: { now: () => new Date() },
-      log: createLogger({ process: 'sandbox', level: 'fatal' }),
+      log: silentLogger(),
       // Nothing is tried again while a test runs.
       webhookRetryMs: [3_600_000],
     });
