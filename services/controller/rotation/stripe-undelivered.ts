@@ -23,6 +23,8 @@ export type UndeliveredInput = StripeAccess & {
   /** Our ingest. */
   url: string;
   clock: Clock;
+  /** How long one visit hands over. */
+  visitMs?: number;
 };
 
 /**
@@ -32,7 +34,7 @@ export type UndeliveredInput = StripeAccess & {
  * is why that is not waited for), does no harm. It ends: it goes from the newest to the oldest, and what is newer goes to the other
  * endpoint.
  */
-export function createUndelivered({ url, clock, ...access }: UndeliveredInput) {
+export function createUndelivered({ url, clock, visitMs = VISIT_MS, ...access }: UndeliveredInput) {
   let walk: { of: string; since: number; after: string; handed: number } | undefined;
 
   async function handPage(at: StepInput, secret: string, types: readonly string[], page: StripeEvent[], until: number) {
@@ -59,7 +61,7 @@ export function createUndelivered({ url, clock, ...access }: UndeliveredInput) {
     },
     /** @param types of events that we subscribe to; `*` is every one */
     async handOver(at: StepInput, secret: string, types: readonly string[]): Promise<void> {
-      const until = performance.now() + VISIT_MS;
+      const until = performance.now() + visitMs;
       if (walk?.of !== at.key) {
         walk = { of: at.key, since: Math.floor(clock.now().getTime() / 1_000) - RETRIED_S, after: '', handed: 0 };
       }

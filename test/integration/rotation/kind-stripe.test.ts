@@ -8,6 +8,7 @@ import type { Db } from '#platform/db/index.ts';
 import { silentLogger } from '#platform/log/index.ts';
 import type { KindAdapter, StepInput } from '../../../services/controller/rotation/kind.ts';
 import { stripeWebhookKind } from '../../../services/controller/rotation/kind-stripe-webhook.ts';
+import { createUndelivered } from '../../../services/controller/rotation/stripe-undelivered.ts';
 import { type Sandbox, startSandbox } from '../../../services/sandbox/main.ts';
 import { stepInputFor } from '../../support/rotation/step-input.ts';
 import { until } from '../../support/until.ts';
@@ -195,6 +196,27 @@ describe('rotation of the Stripe webhook secret', function () {
       (await endpoints()).map(({ id }) => id),
       [fresh.id],
     );
+  });
+
+  it('hands over more than one visit may, from where the one before ended', async () => {
+    ingest.says.down = true;
+    const waiting = [await happen(), await happen(), await happen()];
+    for (const id of waiting) await tried(id);
+    ingest.says.down = false;
+    const access = { apiKey: () => KEY, apiBase: sandbox.url };
+    const { handOver } = createUndelivered({ ...access, url: ingest.url, clock, visitMs: 0 });
+    const visit = () => handOver(at('retiring'), first.secret, ['customer.created']);
+    for (const [index] of waiting.entries()) {
+      await rejects(visit, new RegExp(`NotYet: .*handed over: ${index + 1} so far`));
+      // Not taken: the walk begins again, so that it is not left out.
+      if (index > 0) continue;
+      ingest.says.down = true;
+      await rejects(visit, /answers 503/);
+      ingest.says.down = false;
+      await rejects(visit, /handed over: 1 so far/);
+    }
+    await visit();
+    deepEqual([...ingest.stored].sort(), waiting.sort());
   });
 
   it('going back hands over what waits at the new endpoint, and refuses to leave none', async () => {
