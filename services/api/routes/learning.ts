@@ -142,8 +142,10 @@ function courseRoutes(): Route[] {
       params: idParams,
       responses: { 200: courseAnswer },
       handle: async ({ tx, params, principal, role }) => {
-        const course = await getCourse(tx, { id: params.id, reader: courseReader(principal, role) });
-        const prices = await pricesOf(tx, 'course', [course.id]);
+        const [course, prices] = await Promise.all([
+          getCourse(tx, { id: params.id, reader: courseReader(principal, role) }),
+          pricesOf(tx, 'course', [params.id]),
+        ]);
         return { status: 200, body: courseView(course, prices.get(course.id)) };
       },
     }),

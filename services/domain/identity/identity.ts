@@ -112,7 +112,7 @@ export function createIdentity(input: IdentityInput): Identity {
   const hasher = createHasher({ metrics, ...input.hashing });
   const revocations = createRevocations({
     load: (signal) => db.withTx((tx) => sessionStore.revoked(tx), { readOnly: true, signal, retries: 0 }),
-    ask: (sessionId) => db.withTx((tx) => sessionStore.ended(tx, sessionId), { readOnly: true }),
+    ask: (sessionId) => db.withTx((tx) => sessionStore.ended(tx, sessionId), { readOnly: 'one flight' }),
     log,
     metrics,
     ...(monotonic === undefined ? {} : { monotonic }),
@@ -189,7 +189,7 @@ export function createIdentity(input: IdentityInput): Identity {
     renewBackupCodes: (principal, password) => secondFactor.renewBackupCodes(kernel, principal, password),
     async people(ids) {
       if (ids.length === 0) return new Map();
-      const rows = await db.withTx((tx) => people.byIds(tx, ids), { readOnly: true });
+      const rows = await db.withTx((tx) => people.byIds(tx, ids), { readOnly: 'one flight' });
       return new Map(rows.map((row) => [row.id, personOf(row)]));
     },
   };

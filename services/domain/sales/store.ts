@@ -85,6 +85,7 @@ const activePricesSql = statement<PriceRow>(
 );
 
 export function activePrices(tx: TenantTx, kind: ItemKind, itemIds: readonly string[]): Promise<PriceRow[]> {
+  if (itemIds.length === 0) return Promise.resolve([]);
   return tx.rows(activePricesSql, [tx.tenantId, kind, itemIds]);
 }
 

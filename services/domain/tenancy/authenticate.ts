@@ -26,7 +26,7 @@ interface Input {
 
 /** Whether the key's row is there and not revoked, read anew. */
 export async function isLiveKey(db: Db, { tenantId, keyId }: ApiKeyPrincipal): Promise<boolean> {
-  const found = await db.withTenantTx(tenantId, (tx) => standing.ofKey(tx, keyId), { readOnly: true });
+  const found = await db.withTenantTx(tenantId, (tx) => standing.ofKey(tx, keyId), { readOnly: 'one flight' });
   return found !== undefined && found.scopes !== null;
 }
 
@@ -41,9 +41,9 @@ export function createKeyAuthenticator({ db, pepper, clock, log }: Input) {
   async function verify(key: string): Promise<ApiKeyPrincipal | undefined> {
     const prefix = prefixOf(key);
     if (prefix === undefined) return undefined;
-    const tenantId = await db.withTx((tx) => keys.tenantOf(tx, prefix), { readOnly: true });
+    const tenantId = await db.withTx((tx) => keys.tenantOf(tx, prefix), { readOnly: 'one flight' });
     if (tenantId === undefined) return undefined;
-    const row = await db.withTenantTx(tenantId, (tx) => keys.live(tx, prefix), { readOnly: true });
+    const row = await db.withTenantTx(tenantId, (tx) => keys.live(tx, prefix), { readOnly: 'one flight' });
     if (row === undefined || !verifyKey(key, row.sealedHash, placeOf(tenantId, prefix), pepper)) return undefined;
     return { kind: 'api_key', keyId: row.id, tenantId, scopes: row.scopes };
   }

@@ -15,7 +15,7 @@ export function createDirectory(db: Db) {
     if (slug.length > SLUG_MAX || !SLUG_PATTERN.test(slug)) return undefined;
     const remembered = known.get(slug);
     if (remembered !== undefined) return remembered;
-    const tenantId = await db.withTx((tx) => tenants.idOfSlug(tx, slug), { readOnly: true });
+    const tenantId = await db.withTx((tx) => tenants.idOfSlug(tx, slug), { readOnly: 'one flight' });
     if (tenantId !== undefined) {
       if (known.size >= MAX_REMEMBERED) known.delete(known.keys().next().value ?? '');
       known.set(slug, tenantId);

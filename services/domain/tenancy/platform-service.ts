@@ -27,7 +27,7 @@ export function platformPrincipalOfToken(
 
 /** The platform principal of a person with a platform role, read anew each time. */
 export async function platformPrincipalOfPerson(db: Db, personId: string): Promise<PlatformPrincipal | undefined> {
-  const row = await db.withTx((tx) => admins.read(tx, personId), { readOnly: true });
+  const row = await db.withTx((tx) => admins.read(tx, personId), { readOnly: 'one flight' });
   if (row === undefined) return undefined;
   return { kind: 'platform', id: personId, permissions: row.permissions.filter(isPlatformPermission) };
 }

@@ -148,7 +148,9 @@ export interface MembershipPage {
 
 /** The schools of a person, by id; `after` is the `next` of the page before, or ''. */
 export async function membershipsOf(db: Db, personId: string, after: string, limit: number): Promise<MembershipPage> {
-  const found = await db.withTx((tx) => members.tenantIdsOf(tx, personId, after, limit + 1), { readOnly: true });
+  const found = await db.withTx((tx) => members.tenantIdsOf(tx, personId, after, limit + 1), {
+    readOnly: 'one flight',
+  });
   const ids = found.slice(0, limit);
   const memberships: (Membership | undefined)[] = new Array(ids.length);
   const next = ids.entries();
@@ -169,6 +171,6 @@ function membershipIn(db: Db, tenantId: string, personId: string): Promise<Membe
       const [tenant, member] = await Promise.all([tenants.read(tx), members.byPerson(tx, personId)]);
       return tenant === undefined || member === undefined ? undefined : { tenant, role: member.role };
     },
-    { readOnly: true },
+    { readOnly: 'one flight' },
   );
 }

@@ -38,6 +38,9 @@ export class Transaction {
   #canceling: Promise<void> | undefined;
   #connectionLost = false;
   #commitSent = false;
+  /** COMMIT went with the statements of a transaction that only reads; none may follow. */
+  #early: Promise<void> | undefined;
+  #corked = false;
   /** Crash tests die between the statements of tenant transactions, where effects are made. */
   #inTenant = false;
 
@@ -63,11 +66,6 @@ export class Transaction {
     };
     this.#client.on('error', onLost);
     signal?.addEventListener('abort', onAbort, { once: true });
-    // Everything issued before the next tick leaves in one write: BEGIN, the tenant, and the first statements of fn.
-    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } })
-      .connection;
-    stream.cork();
-    process.nextTick(() => stream.uncork());
     try {
       this.#send(undefined, this.#begin());
       if (this.#options.statementTimeoutMs !== undefined) {
@@ -75,12 +73,17 @@ export class Transaction {
       }
       this.#inTenant = tenantId !== undefined;
       if (tenantId !== undefined) this.#send(setTenant, setTenant.text, [tenantId]);
-      const value = await fn(this.#handle(tenantId));
+      const work = fn(this.#handle(tenantId));
+      if (this.#options.readOnly === 'one flight') {
+        this.#early = this.#commit(false);
+        this.#early.catch(ignore);
+      }
+      const value = await work;
       await this.#settle();
       if (this.#firstError !== undefined) throw this.#firstError;
       signal?.throwIfAborted();
       this.#open = false;
-      await this.#commit();
+      await (this.#early ?? this.#commit());
       return value;
     } catch (error) {
       this.#open = false;
@@ -120,7 +123,8 @@ export class Transaction {
   #handle(tenantId: string | undefined): TenantTx {
     const { clock, newId } = this.#deps;
     const execute = (s: Statement, values?: readonly Value[]): Promise<Result> => {
-      if (!this.#open) return Promise.reject(new Error(`transaction used after its end (${s.name})`));
+      if (!this.#open || this.#early !== undefined)
+        return Promise.reject(new Error(`transaction used after its end (${s.name})`));
       if (this.#options.signal?.aborted) return Promise.reject(this.#options.signal.reason);
       return this.#send(s, s.text, values);
     };
@@ -151,16 +155,30 @@ export class Transaction {
   }
 
   #send(s: Statement | undefined, text: string, values?: readonly Value[]): Promise<Result> {
+    this.#cork();
     const answer = this.#answer(s, text, values);
     this.#outstanding.add(answer);
     answer.catch(ignore).finally(() => this.#outstanding.delete(answer));
     return answer;
   }
 
+  /** What is issued before the next tick leaves in one write: BEGIN, the tenant and the first statements, for instance. */
+  #cork(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } })
+      .connection;
+    stream.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      stream.uncork();
+    });
+  }
+
   async #answer(s: Statement | undefined, text: string, values?: readonly Value[]): Promise<Result> {
     const started = performance.now();
     // The driver's stack begins at a socket. Frames are only collected here; they become text when somebody reads them.
-    const called = new Error();
+    const called = s === undefined ? undefined : new Error();
     const name = s !== undefined && this.#deps.prepared ? { name: s.preparedName } : {};
     try {
       const query = s === undefined ? { text } : { text, values: toParameters(values ?? []), ...name };
@@ -169,7 +187,7 @@ export class Transaction {
       if (this.#inTenant) failpoint('db.statement');
       return result;
     } catch (error) {
-      if (s !== undefined) nameStatement(error, s, called);
+      if (s !== undefined && called !== undefined) nameStatement(error, s, called);
       this.#fail(error);
       throw this.#outranks(error) ? this.#firstError : error;
     } finally {
@@ -190,9 +208,10 @@ export class Transaction {
     while (this.#outstanding.size > 0) await Promise.allSettled(this.#outstanding);
   }
 
-  async #commit(): Promise<void> {
+  /** @param matters false: what only read may run again, whatever became of its COMMIT */
+  async #commit(matters = true): Promise<void> {
     let result: Result;
-    this.#commitSent = true;
+    this.#commitSent = matters;
     try {
       if (this.#inTenant) failpoint('db.statement');
       result = (await this.#client.query('COMMIT')) as unknown as Result;
@@ -203,14 +222,15 @@ export class Transaction {
       if (sqlState(error) !== undefined && !isConnectionLoss(error)) throw error;
       this.#connectionLost = true;
       this.#deps.pool.lost(error);
-      throw commitUnknown(error);
+      throw matters ? commitUnknown(error) : error;
     }
     if (result.command !== 'COMMIT') throw this.#firstError ?? new Error(`COMMIT answered ${result.command}`);
   }
 
   async #rollback(): Promise<void> {
     if (this.#canceling !== undefined) await this.#canceling;
-    if (this.broken) return;
+    await this.#early?.catch(ignore);
+    if (this.broken || this.#early !== undefined) return;
     try {
       await this.#client.query('ROLLBACK');
     } catch (error) {

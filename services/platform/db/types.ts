@@ -40,7 +40,11 @@ export interface TxOptions {
   /** Aborting cancels the running statement, rolls back, and rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
-  readOnly?: boolean | undefined;
+  /**
+   * Refuses writes. `one flight`: BEGIN, the statements and COMMIT leave together, so `fn` issues all of them before it
+   * waits for any; one that it issues later is refused.
+   */
+  readOnly?: boolean | 'one flight' | undefined;
   /** How often the whole transaction may run again after a deadlock, a serialization failure or a connection lost
    * before COMMIT was sent. Default 3. */
   retries?: number | undefined;
