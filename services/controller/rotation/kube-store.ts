@@ -6,6 +6,7 @@ import { type Kept, SecretConflict, type SecretStore, SLOTS, type SlotValues } f
 
 type KubeSecret = KubeObject & {
   metadata: {
+    annotations?: Record<string, string>;
     ownerReferences?: { kind: string; name: string; apiVersion: string }[];
     managedFields?: { manager?: string; operation?: string; fieldsV1?: { 'f:data'?: Record<string, unknown> } }[];
   };
@@ -20,6 +21,8 @@ const keysOf = (name: string, slot: (typeof SLOTS)[number]) => {
 };
 
 const MANAGER = 'klar-rotation';
+/** Says which keys whoever applies the object takes over as it finds them; the chart does so with the demo's. */
+const KEPT = 'klar.dev/kept-as-found';
 
 const encode = (text: string) => Buffer.from(text).toString('base64');
 const decode = (text: string) =>
@@ -108,6 +111,7 @@ function managerOf({ metadata }: KubeSecret, name: string): string | undefined {
   if (owner) return `${owner.kind} ${owner.name}`;
   const labels = metadata.labels ?? {};
   if (Object.keys(labels).some((key) => key.startsWith('reconcile.external-secrets.io/'))) return 'external-secrets';
+  if (metadata.annotations?.[KEPT]?.split(',').includes(name)) return undefined;
   const applies = metadata.managedFields?.find(
     ({ manager, operation, fieldsV1 }) =>
       operation === 'Apply' && manager !== MANAGER && fieldsV1?.['f:data']?.[`f:${name}`] !== undefined,

@@ -161,4 +161,14 @@ describe('secrets in a Secret', () => {
     equal(await by('kubectl-create', 'Update', 'ADMIN_TOKEN'), undefined, 'whoever made it once');
     equal(await by('klar-rotation', 'Apply', 'ADMIN_TOKEN'), undefined);
   });
+
+  it('are not left alone where who applies them says that values are kept as they are found', async () => {
+    const { server, store } = await start();
+    const { metadata } = server.secret;
+    metadata.managedFields = [{ manager: 'helm', operation: 'Apply', fieldsV1: { 'f:data': { 'f:ADMIN_TOKEN': {} } } }];
+    metadata.annotations = { 'klar.dev/kept-as-found': 'ADMIN_TOKEN,AUTH_JWT_KEY' };
+    equal((await store.read('ADMIN_TOKEN', signal))?.managedBy, undefined);
+    metadata.annotations = { 'klar.dev/kept-as-found': 'AUTH_JWT_KEY' };
+    equal((await store.read('ADMIN_TOKEN', signal))?.managedBy, 'helm (server-side apply)');
+  });
 });
