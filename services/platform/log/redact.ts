@@ -8,6 +8,8 @@ const MIN_KNOWN = 8;
 const SHORTEST = 5;
 const MAX_NAMES = 500;
 const MAX_NAME = 100;
+const MAX_HARMLESS = 2_000;
+const MAX_HARMLESS_LENGTH = 200;
 
 /** A field whose name holds one of these words is blanked whatever it holds. */
 const SECRET_WORDS = new Set(
@@ -92,12 +94,15 @@ export function createRedactor(known: () => Iterable<string> = () => []): (value
   let cached: string[] = [];
   /** What becomes of a field by its name: names are few and come back with every line. */
   let names = new Map<string, { secret: boolean; shown: string }>();
+  /** Texts in which nothing was found: a route, an address, a browser's name come back with every line. No secret is kept. */
+  let harmless = new Set<string>();
   function knownForms(): string[] {
     const values = [...known()];
     const fingerprint = values.join('\u0000');
     if (fingerprint !== cachedFor) {
       cachedFor = fingerprint;
       names = new Map();
+      harmless = new Set();
       // Longest first: else a secret that contains another leaves its rest behind.
       cached = [...new Set(values.flatMap(forms))].sort((a, b) => b.length - a.length);
     }
@@ -115,12 +120,16 @@ export function createRedactor(known: () => Iterable<string> = () => []): (value
   }
 
   function text(input: string, secrets: string[]): string {
-    if (input.length < SHORTEST) return input;
+    if (input.length < SHORTEST || harmless.has(input)) return input;
     let out = input;
     for (const secret of secrets) if (out.includes(secret)) out = out.replaceAll(secret, MASK);
     // Cut after the known values are gone: a cut through the middle of one would leave its head.
     if (out.length > MAX_STRING) out = `${out.slice(0, MAX_STRING)}... (${out.length} characters)`;
     for (const [pattern, replacement] of PATTERNS) out = out.replace(pattern, replacement as string);
+    if (out === input && input.length <= MAX_HARMLESS_LENGTH) {
+      if (harmless.size >= MAX_HARMLESS) harmless.clear();
+      harmless.add(input);
+    }
     return out;
   }
 
