@@ -79,6 +79,7 @@ const blackout = list(
   ),
 );
 const rotation = object({
+  livekitKeyClaim: nameOrNone,
   enabled: flag,
   schedule: flag,
   period: duration,
@@ -117,6 +118,7 @@ const properties: Record<string, Schema> = {
   config: configSchema(),
   secrets: object({
     existingSecret: nameOrNone,
+    fixedSecret: nameOrNone,
     overrides: bySecret(
       object({ secretName: name, key: secretKey, previousKey: secretKey }, { required: ['secretName', 'key'] }),
     ),

@@ -9,6 +9,11 @@ import { CHART, type KubeObject, named, pods, render, run, SCENARIOS, selects } 
 const SERVERS = ['api', 'webhook-ingest', 'worker', 'controller'] as const;
 
 type Rule = { resources: string[]; verbs: string[]; resourceNames?: string[] };
+/** What the demo's two Secrets hold. */
+const generated = (objects: KubeObject[]) => ({
+  ...named(objects, 'Secret', 'klar-generated').data,
+  ...named(objects, 'Secret', 'klar-generated-fixed').data,
+});
 const decode = (text = '') => Buffer.from(text, 'base64').toString();
 
 /** What a pod's process would find in its environment, with these secrets behind its files. */
@@ -241,7 +246,7 @@ for (const scenario of SCENARIOS) {
 describe('the chart', () => {
   it('makes demo secrets that every process takes', () => {
     const objects = render('demo');
-    const data = named(objects, 'Secret', 'klar-generated').data ?? {};
+    const data = generated(objects);
     const secrets = Object.fromEntries(Object.entries(data).map(([name, value]) => [name, decode(value)]));
     for (const component of SERVERS) {
       const { problems } = inspectSettings(component as ProcessName, environment(objects, component, secrets));
@@ -400,7 +405,7 @@ describe('the chart', () => {
     const pgbouncer = { enabled: true, image: 'pgbouncer', preparedStatements: false };
     const objects = render('demo', { pgbouncer });
     for (const name of SERVERS) assert.equal(named(objects, 'ConfigMap', `klar-${name}`).data?.DB_PREPARED, 'off');
-    const urls = named(objects, 'Secret', 'klar-generated').data ?? {};
+    const urls: Record<string, string> = generated(objects);
     for (const role of ['API', 'AUTH', 'INGEST', 'WORKER']) {
       assert.match(decode(urls[`DATABASE_URL_${role}`]), /@klar-pgbouncer:6432\/klar$/);
     }

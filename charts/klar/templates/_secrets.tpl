@@ -9,6 +9,23 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret of what is never rotated, which the controller may not read by the Kubernetes API. The same one where none is named. */}}
+{{- define "klar.fixedSecretName" -}}
+{{- $main := include "klar.secretName" . -}}
+{{- if .Values.secrets.fixedSecret -}}
+{{- .Values.secrets.fixedSecret -}}
+{{- else if eq $main (printf "%s-generated" (include "klar.fullname" .)) -}}
+{{- $main }}-fixed
+{{- else -}}
+{{- $main -}}
+{{- end -}}
+{{- end -}}
+
+{{/* (dict "name" "ADMIN_TOKEN"): "true" for what a rotation may change; a test compares with the policies of _rotation.tpl. */}}
+{{- define "klar.rotatable" -}}
+{{- if or (has .name (list "ADMIN_TOKEN" "AUTH_JWT_KEY" "API_SECRET_SALT" "STRIPE_WEBHOOK_SECRET" "LIVEKIT_API_SECRET")) (and (hasPrefix "DATABASE_URL_" .name) (not (has .name (list "DATABASE_URL_MIGRATOR" "DATABASE_URL_SUPERUSER")))) }}true{{ end -}}
+{{- end -}}
+
 {{/*
 The volume /etc/klar/secrets: <NAME>/current and, while a rotation runs, <NAME>/previous.
 (dict "ctx" . "process" "api"): every secret that the process may hold.
@@ -21,6 +38,7 @@ kubelet would name one and wait for ever.
 {{- $keys := .keys | default dict -}}
 {{- $names := .names | default (include "klar.secretNames" . | fromJsonArray) -}}
 {{- $items := list -}}
+{{- $fixed := list -}}
 {{- $sources := list -}}
 {{- range $name := $names -}}
 {{- $override := get $ctx.Values.secrets.overrides $name -}}
@@ -35,8 +53,20 @@ kubelet would name one and wait for ever.
 {{- $sources = append $sources (dict "secret" (dict "name" $override.secretName "optional" true "items" $own)) -}}
 {{- else -}}
 {{- $key := get $keys $name | default $name -}}
-{{- $items = concat $items (list (dict "key" $key "path" (printf "%s/current" $name)) (dict "key" (printf "%s.previous" $key) "path" (printf "%s/previous" $name)) (dict "key" (printf "%s.generation" $key) "path" (printf "%s/generation" $name)) (dict "key" (printf "%s.previous_generation" $key) "path" (printf "%s/previous_generation" $name))) -}}
+{{- $four := (list (dict "key" $key "path" (printf "%s/current" $name)) (dict "key" (printf "%s.previous" $key) "path" (printf "%s/previous" $name)) (dict "key" (printf "%s.generation" $key) "path" (printf "%s/generation" $name)) (dict "key" (printf "%s.previous_generation" $key) "path" (printf "%s/previous_generation" $name))) -}}
+{{- if include "klar.rotatable" (dict "name" $key) -}}
+{{- $items = concat $items $four -}}
+{{- else -}}
+{{- $fixed = concat $fixed $four -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (include "klar.fixedSecretName" $ctx) (include "klar.secretName" $ctx) -}}
+{{- $items = concat $items $fixed -}}
+{{- $fixed = list -}}
+{{- end -}}
+{{- if $fixed -}}
+{{- $sources = prepend $sources (dict "secret" (dict "name" (include "klar.fixedSecretName" $ctx) "optional" true "items" $fixed)) -}}
 {{- end -}}
 {{- if $items -}}
 {{- $sources = prepend $sources (dict "secret" (dict "name" (include "klar.secretName" $ctx) "optional" true "items" $items)) -}}

@@ -70,6 +70,10 @@ spec:
             {{- with include "klar.rotationEnv" .ctx }}
             {{- . | nindent 12 }}
             {{- end }}
+            {{- with include "klar.livekitKeyClaim" .ctx }}
+            - name: LIVEKIT_KEY_FILE
+              value: /etc/klar/livekit/keys.yaml
+            {{- end }}
             {{- else }}
             - name: KLAR_FLAGS_FILE
               value: /etc/klar/flags/live.json
@@ -118,6 +122,10 @@ spec:
             - name: rotation
               mountPath: /etc/klar/rotation
               readOnly: true
+            {{- if include "klar.livekitKeyClaim" .ctx }}
+            - name: livekit-keys
+              mountPath: /etc/klar/livekit
+            {{- end }}
             {{- end }}
             - name: tmp
               mountPath: /tmp
@@ -134,10 +142,20 @@ spec:
           configMap:
             name: {{ include "klar.fullname" .ctx }}-rotation
             optional: true
+        {{- with include "klar.livekitKeyClaim" .ctx }}
+        - name: livekit-keys
+          persistentVolumeClaim:
+            claimName: {{ . }}
+        {{- end }}
         {{- end }}
         - name: tmp
           emptyDir:
             sizeLimit: 64Mi
+{{- end -}}
+
+{{/* The claim of livekit-server's key file, where a rotation writes it. */}}
+{{- define "klar.livekitKeyClaim" -}}
+{{- if include "klar.rotates" . }}{{ .Values.controller.rotation.livekitKeyClaim }}{{ end -}}
 {{- end -}}
 
 {{/* Where pods go: (dict "ctx" . "component" "api" "values" .Values.api). */}}

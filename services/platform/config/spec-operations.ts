@@ -27,7 +27,7 @@ export const OPERATIONS_SPEC = {
     processes: ['api', 'webhook-ingest', 'worker', 'all-in-one'],
     example: 'flags.yaml',
     description:
-      'Flags: the document that the controller writes, mounted from its ConfigMap, or one of your own, which then wins over the database. all-in-one takes flags.yaml. Absent: what the database says, before that the defaults of the code.',
+      'Flags: the document that the controller writes, mounted from its ConfigMap, or one of your own, which then wins over the database. From a file called live.json only what the controller writes is taken. all-in-one takes flags.yaml. Absent: what the database says, before that the defaults of the code.',
   }),
   KLAR_DATA_DIR: text({
     group: 'Processes',

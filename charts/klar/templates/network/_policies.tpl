@@ -88,6 +88,13 @@ spec:
 {{- $_ := set $rules "apiFromRotation" (dict "from" $from "ports" (include "klar.tcp" (list 3000) | fromJsonArray)) -}}
 {{- $_ := set $rules "ingestFromRotation" (dict "from" $from "ports" (include "klar.tcp" (list 3001) | fromJsonArray)) -}}
 {{- $_ := set $rules "apiToRotate" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "api")) | fromJsonArray) "ports" (include "klar.tcp" (list 3000) | fromJsonArray)) -}}
+{{- /* By the address that the URL names: a new login is tried where the processes will use it, Stripe's stand-in where they do. */ -}}
+{{- if .Values.pgbouncer.enabled -}}
+{{- $_ := set $rules "poolToRotate" (get $rules "database") -}}
+{{- end -}}
+{{- if .Values.sandbox.enabled -}}
+{{- $_ := set $rules "sandboxToRotate" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "sandbox")) | fromJsonArray) "ports" (include "klar.tcp" (list 3900) | fromJsonArray)) -}}
+{{- end -}}
 {{- $_ := set $rules "ingestToRotate" (dict "to" (include "klar.peers" (dict "ctx" . "components" (list "webhook-ingest")) | fromJsonArray) "ports" (include "klar.tcp" (list 3001) | fromJsonArray)) -}}
 {{- end -}}
 {{- end -}}

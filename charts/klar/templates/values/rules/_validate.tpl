@@ -72,6 +72,10 @@ A finding is "<value>|<what is wrong>|<mend>".
 {{- end -}}
 {{- end -}}
 
+{{- if and $v.secrets.fixedSecret (not $v.secrets.existingSecret) -}}
+{{- $found = append $found "secrets.fixedSecret|is the second of two Secrets, and secrets.existingSecret is not set|name the one of what rotates there, or leave it out" -}}
+{{- end -}}
+
 {{- /* Secrets where everybody can read them. */ -}}
 {{- range $name, $_ := $v.config -}}
 {{- if hasKey $settings.secrets $name -}}
@@ -219,9 +223,13 @@ namespace that helm is about to make holds none yet. What is still missing then 
 {{- if not $secret -}}
 {{- $found = append $found (printf "secrets.existingSecret|there is no Secret %s in namespace %s|kubectl -n %s create secret generic %s --from-file=... with the keys of SETTINGS.md" $v.secrets.existingSecret $namespace $namespace $v.secrets.existingSecret) -}}
 {{- else -}}
+{{- $second := include "klar.fixedSecretName" . -}}
+{{- $fixed := lookup "v1" "Secret" $namespace $second | default dict -}}
 {{- range $name := include "klar.neededSecrets" . | fromJsonArray -}}
-{{- if not (or (hasKey ($secret.data | default dict) $name) (hasKey $v.secrets.overrides $name)) -}}
-{{- $found = append $found (printf "secrets.existingSecret|Secret %s has no key %s|add it, or say in secrets.overrides.%s where it is" $v.secrets.existingSecret $name $name) -}}
+{{- $rotates := eq (include "klar.rotatable" (dict "name" $name)) "true" -}}
+{{- $one := ternary $secret $fixed $rotates -}}
+{{- if not (or (hasKey ($one.data | default dict) $name) (hasKey $v.secrets.overrides $name)) -}}
+{{- $found = append $found (printf "secrets.existingSecret|Secret %s has no key %s|add it, or say in secrets.overrides.%s where it is" (ternary $v.secrets.existingSecret $second $rotates) $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -249,8 +257,8 @@ namespace that helm is about to make holds none yet. What is still missing then 
 {{/* "yes" where a SENTRY_DSN is seen: in the values, or in a Secret of a cluster that is reached. An ExternalSecret shows nothing. */}}
 {{- define "klar.sentryGiven" -}}
 {{- $secret := dict -}}
-{{- with .Values.secrets.existingSecret -}}
-{{- $secret = lookup "v1" "Secret" $.Release.Namespace . | default dict -}}
+{{- if .Values.secrets.existingSecret -}}
+{{- $secret = lookup "v1" "Secret" .Release.Namespace (include "klar.fixedSecretName" .) | default dict -}}
 {{- end -}}
 {{- if or (hasKey .Values.secrets.inline "SENTRY_DSN") (hasKey .Values.secrets.overrides "SENTRY_DSN") (hasKey ($secret.data | default dict) "SENTRY_DSN") -}}
 yes
