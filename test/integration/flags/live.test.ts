@@ -188,6 +188,30 @@ describe('flags of a process in a cluster', function () {
     }
   });
 
+  it('leave the old login when it rotates, and every connection at the end', async () => {
+    let login: 'a' | 'b' = 'a';
+    const db = database.db('klar_api', { url: () => database.url('klar_api', login) });
+    const store = openFlags({ file: undefined, db, clock: systemClock, log, metrics, pollMs: 20 });
+    const sessions = async () =>
+      (
+        await database.asSuperuser<{ usename: string }>(
+          `select distinct usename from pg_stat_activity where datname = current_database() and usename like 'klar_api_%'`,
+        )
+      ).map(({ usename }) => usename);
+    const are = (...names: string[]) =>
+      until(async () => String(await sessions()) === String(names), {
+        what: `sessions of ${names}`,
+        timeoutMs: 20_000,
+      });
+    await are('klar_api_a');
+    login = 'b';
+    await db.reconnect();
+    await are('klar_api_b');
+    await db.close();
+    await are();
+    store.close();
+  });
+
   it('are those of the database before a process serves, also when the file says otherwise', async () => {
     writeFileSync(file, renderLive(live(1, 'on')));
     await apply(2, 'off');
