@@ -18,7 +18,14 @@ const env = environment() as Record<string, string>;
 armFailpoint(env.KLAR_FAILPOINT);
 const LEASE = 'test';
 const log = createLogger({ process: 'controller', level: 'info' });
-const db = createDb({ url: env.CONTROLLER_URL ?? '', role: 'klar_controller', poolSize: 4, log });
+// A machine that is busy takes seconds to open a connection; the process itself would just be started again.
+const db = createDb({
+  url: env.CONTROLLER_URL ?? '',
+  role: 'klar_controller',
+  poolSize: 4,
+  log,
+  acquireTimeoutMs: 30_000,
+});
 const registry = createMetrics();
 const names = (env.SECRETS ?? '').split(',');
 const pods = JSON.parse(env.PODS ?? '[]') as { pod: string; component: string; url: string }[];
