@@ -94,6 +94,16 @@ describe('writes to the API server', () => {
       );
     });
 
+    it('drops conditions of what is not there any more, where those that are given are all', async () => {
+      const types = () => (JSON.parse(data('status')?.conditions ?? '') as { type: string }[]).map(({ type }) => type);
+      const secret = (type: string) => ({ ...invalid, type });
+      await writer().write({ conditions: [secret('A.Healthy'), secret('B.Healthy')], whole: true });
+      await writer().write({ conditions: [secret('A.Healthy')] });
+      assert.deepEqual(types(), ['A.Healthy', 'B.Healthy']);
+      await writer().write({ conditions: [secret('A.Healthy')], whole: true });
+      assert.deepEqual(types(), ['A.Healthy']);
+    });
+
     it('heals what somebody broke or deleted', async () => {
       await writer().write({ conditions: [invalid] });
       for (const conditions of ['{', '[1, {"type": 5}]', 'null']) {
