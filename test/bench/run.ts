@@ -4,18 +4,20 @@ import { benchIngest } from './ingest.ts';
 import { load, machine } from './machine.ts';
 import { benchRead } from './read.ts';
 import { type Goal, stdoutReport } from './report.ts';
+import { benchRequest } from './request.ts';
 import { benchRollout } from './rollout.ts';
 import { benchStart } from './start.ts';
 
 const BENCHES: Record<string, typeof benchIngest> = {
   start: benchStart,
+  request: benchRequest,
   read: benchRead,
   ingest: benchIngest,
   controller: benchController,
   rollout: benchRollout,
 };
 /** Without names: what needs nothing but this machine. */
-const LOCAL = ['start', 'read', 'ingest', 'controller'];
+const LOCAL = ['start', 'request', 'read', 'ingest', 'controller'];
 
 const HELP = `Usage: npm run bench -- [options] [bench...]
 
@@ -23,6 +25,7 @@ Measures what Klar promises about speed and memory, each beside what bounds it a
 numbers say more about the machine than about the code. Without names: all of ${LOCAL.join(', ')}.
 
   start    cold start and idle memory of api, webhook-ingest and worker
+  request  processor time and round trips of one request to the api, at the mix of the cluster tests' load
   read     reads of one tenant, with and without row level security
   ingest   acks a second and latency of webhook-ingest, beside express with one INSERT a request
   controller  flag evaluations beside flagd-core's; reconcile latency, CPU, memory and sockets of the controller, against
