@@ -43,9 +43,10 @@ for (const scenario of SCENARIOS) {
         for (const volume of spec.volumes ?? []) {
           for (const { secret } of volume.projected?.sources ?? []) {
             if (secret?.name !== main && secret?.name !== second) continue;
-            for (const { key } of secret.items) {
-              const name = key.split('.')[0];
-              const rotates = (result.policies.get(name)?.kind ?? 'manual') !== 'manual';
+            for (const { key } of secret.items as { key: string }[]) {
+              const name = key.split('.')[0] ?? '';
+              const kind: string | undefined = result.policies.get(name)?.kind;
+              const rotates: boolean = kind !== undefined && kind !== 'manual';
               assert.equal(secret.name, rotates ? main : second, key);
               compared += 1;
             }
