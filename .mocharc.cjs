@@ -7,7 +7,7 @@ const files = process.argv.slice(2).some((argument) => argument.endsWith('.test.
 module.exports = {
   spec: files ? [] : ['test/{unit,integration,contract,architecture}/**/*.test.ts'],
   require: ['test/support/fixtures.ts'],
-  timeout: 20_000,
+  timeout: 60_000,
   parallel: true,
   jobs: 2,
   forbidOnly: true,
