@@ -43,14 +43,15 @@ COPY migrations migrations
 COPY services services
 
 # Node keeps compiled and type-stripped code here, which halves what a start costs; made now, as nothing is writable later.
-# The cache is one user's, so the user that reads it makes it. 78 (no settings) means: all code of a start was loaded and
-# nothing started; the last command is for what is loaded later, where one file too few brings the type stripper, 30 MiB.
+# The cache is one user's, so the user that reads it makes it, and one for each set of V8's options, so it is made with those
+# of the chart. 78 (no settings) means: all code of a start was loaded and nothing started; the last command is for what is
+# loaded later, where one file too few brings the type stripper, 30 MiB.
 FROM app AS cache
 USER 10001:10001
 ENV NODE_COMPILE_CACHE=/tmp/compile-cache
 RUN node services/cli/main.ts --help | sed -n 's/^  \([a-z][a-z-]*\( [a-z]*\)\{0,1\}\)  .*/\1/p' > /tmp/commands && [ -s /tmp/commands ] \
  && while read -r command; do node services/cli/main.ts $command --help > /dev/null || exit 1; done < /tmp/commands \
- && for process in api webhook-ingest worker controller; do node services/$process/main.ts 2> /tmp/$process.log; [ $? -eq 78 ] || { cat /tmp/$process.log; exit 1; }; done \
+ && for start in services/api/main.ts services/webhook-ingest/main.ts services/worker/main.ts '--max-semi-space-size=2 services/controller/main.ts'; do node $start 2> /tmp/start.log; [ $? -eq 78 ] || { cat /tmp/start.log; exit 1; }; done \
  && node -e "for (const later of ['./services/domain/identity/engine.ts', './services/platform/telemetry/otel.ts', './services/platform/telemetry/sentry.ts', './services/domain/operations/backups/store-s3.ts', './services/domain/operations/schedule.ts', 'pg-boss', 'stripe', 'redis', 'nodemailer', '@aws-sdk/client-s3', '@aws-sdk/lib-storage', 'age-encryption']) import(later)" \
  && chmod -R a=rX /tmp/compile-cache
 

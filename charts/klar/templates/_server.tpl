@@ -57,7 +57,8 @@ spec:
         - name: {{ .component }}
           image: {{ include "klar.image" .ctx }}
           imagePullPolicy: {{ .ctx.Values.image.pullPolicy }}
-          args: [services/{{ .component }}/main.ts]
+          {{- /* It makes little garbage: a young generation of 32 MiB would be a third of its memory. The image has a compile cache for it. */}}
+          args: [{{ if eq .component "controller" }}--max-semi-space-size=2, {{ end }}services/{{ .component }}/main.ts]
           envFrom:
             {{- include "klar.envFrom" $process | nindent 12 }}
           env:
