@@ -74,9 +74,16 @@ export function decide(observed: Observed, now: Date): Plan {
     changed: target !== undefined && target.version !== base?.version,
     writeLive: target !== undefined && observed.liveText !== renderLive(target),
     writeStored: target !== undefined && stored !== 'unknown' && !isTarget(stored),
-    restoreSource: source.state !== 'absent' ? undefined : base ? 'from-live' : 'from-defaults',
+    restoreSource: restoring(source, base, stored),
     source: verdict,
   };
+}
+
+/** Defaults come only where nothing was ever set: a database that does not answer yet may hold switches that are off. */
+function restoring(source: Source, base: Checked | undefined, stored: Observed['stored']): Plan['restoreSource'] {
+  if (source.state !== 'absent') return undefined;
+  if (base) return 'from-live';
+  return stored === 'unknown' ? undefined : 'from-defaults';
 }
 
 function judge(source: Source, compiled: FlagSetResult | undefined, base: Checked | undefined): Verdict {

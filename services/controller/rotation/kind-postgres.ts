@@ -6,6 +6,8 @@ import { type KindAdapter, type StepInput, Unproven } from './kind.ts';
 const LOGIN = /^klar_[a-z]+_[ab]$/;
 
 const loginOf = (url: string): string => {
+  // The error of `new URL` carries the whole text, and with it the password.
+  if (!URL.canParse(url)) throw new Error('it is no URL: postgres://<login>:<password>@<host>:<port>/<database>');
   const login = decodeURIComponent(new URL(url).username);
   if (!LOGIN.test(login)) throw new Error(`its user is ${login}: only logins that end in _a or _b rotate`);
   return login;
@@ -21,14 +23,15 @@ export function postgresKind(monotonic: () => number = () => performance.now()):
   const silent = new Map<string, { of: string; since: number }>();
   return {
     create({ from }) {
+      const twin = twinOf(loginOf(from));
       const url = new URL(from);
-      url.username = twinOf(loginOf(from));
+      url.username = twin;
       url.password = randomToken(24);
       return url.href;
     },
     async provision(at) {
-      const url = new URL(at.to ?? '');
       const login = loginOf(at.to ?? '');
+      const url = new URL(at.to ?? '');
       // Nobody of ours has its password before this, and whoever is in other databases is not of ours.
       const [twins, others] = [await sessionsOf(at, login), await sessionsOf(at, loginOf(at.from))];
       const strange = [...twins, ...others.filter(({ ours }) => !ours)];
@@ -73,8 +76,13 @@ export function postgresKind(monotonic: () => number = () => performance.now()):
       if (old.as === 'in') throw new Unproven(`${loginOf(from)} still logs in with the old password`);
       if (old.as === 'unknown') throw new Unproven(`the old login could not be tried (${old.why})`);
     },
+    // Only what this rotation gave it: a login that refuses the new password has none of ours, and may be another
+    // installation's, which is why provisioning was refused.
     withdraw: async (at) => {
-      if (at.to !== undefined) await endLogin(at, at.to);
+      if (at.to === undefined) return;
+      const answer = await tryLogin(at.to);
+      if (answer.as === 'unknown') throw new Error(`the new login could not be tried (${answer.why})`);
+      if (answer.as === 'in') await endLogin(at, at.to);
     },
   };
 }

@@ -1,4 +1,5 @@
 import {
+  isStuck,
   type Kind,
   type Policy,
   type RotationRow,
@@ -117,7 +118,8 @@ function planned(parts: RotationParts, policy: Policy, since: Date, seen: Seen, 
   const lost = latest?.finishedAt && latest.outcome !== 'done' ? latest : undefined;
   const notBefore = lost?.finishedAt ? new Date(lost.finishedAt.getTime() + AFTER_FAILURE_MS) : undefined;
   const heldUp = (secret: string) => isHeld(states.find((state) => state.secret === secret)?.reason);
-  const anotherRuns = running.some((one) => one.secret !== name && !heldUp(one.secret));
+  // One that is stuck is somebody's to mend, for as long as it takes; the others do not wait for that.
+  const anotherRuns = running.some((one) => one.secret !== name && !heldUp(one.secret) && !isStuck(one, now));
   const why = policy.enabled ? impossible(policy, parts.kinds) : undefined;
   const failed: Said | undefined =
     notBefore && now < notBefore

@@ -1,5 +1,12 @@
 import { staleTerm } from '#domain/operations/index.ts';
-import { canGoBack, notPossible, type Policy, type RotationRequest, rotationStore } from '#domain/secrets/index.ts';
+import {
+  canGoBack,
+  notPossible,
+  type Policy,
+  type RotationRequest,
+  type RotationRow,
+  rotationStore,
+} from '#domain/secrets/index.ts';
 import type { Tx } from '#platform/db/index.ts';
 import { begin } from './begin.ts';
 import type { RotationParts, RotationTerm } from './reconcile.ts';
@@ -60,32 +67,36 @@ async function take(
   policyOf: (name: string) => Policy,
   request: RotationRequest,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Answer | undefined> {
   const { secret, action, emergency, requestedBy: by } = request;
   const running = await parts.db.withTx(
     async (tx) => (await rotationStore.running(tx)).find((one) => one.secret === secret),
     { readOnly: true },
   );
-  const write = (fn: (tx: Tx) => Promise<void>) =>
+  const write = <T>(fn: (tx: Tx) => Promise<T>) =>
     parts.db.withTx(async (tx) => {
       await parts.fence(tx, term.token);
-      await fn(tx);
+      return fn(tx);
     });
+  /** Undefined when it went on meanwhile: whether it may is asked again with the next look. */
+  const back = async (row: RotationRow, text: string) =>
+    (await write((tx) => rotationStore.turnBack(tx, row, by, term.token))) ? yes(text) : undefined;
   const stored = await parts.store.read(secret, signal);
   if (action !== 'rotate') {
     if (running === undefined) return no('no rotation of it runs');
     if (running.back) return no('it goes back already');
     if (stored === undefined || stored.managedBy) {
       // At any step, as nothing else would ever end it.
-      await write((tx) => rotationStore.turnBack(tx, running, by, term.token));
-      return yes(`${running.id} is given up, as the secret is not ours to change: its values stay as they are`);
+      return back(
+        running,
+        `${running.id} is given up, as the secret is not ours to change: its values stay as they are`,
+      );
     }
     if (!canGoBack(running.step))
       return no(`it is past the point of no return (${running.step}): rotate it again instead`);
     const used = ['activating', 'soaking'].includes(running.step);
     if (action === 'cancel' && used) return no('the new value is in use: --rollback goes back from there');
-    await write((tx) => rotationStore.turnBack(tx, running, by, term.token));
-    return yes(`${running.id} goes back`);
+    return back(running, `${running.id} goes back`);
   }
   if (running !== undefined) {
     // Killed between the start and this answer: the request is its own.

@@ -1,4 +1,12 @@
-import { KINDS, type Kind, notPossible, type Policy, type RotationRow } from '#domain/secrets/index.ts';
+import {
+  canGoBack,
+  KINDS,
+  type Kind,
+  notPossible,
+  type Policy,
+  type RotationRow,
+  type Step,
+} from '#domain/secrets/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 
 /** What is said of one secret: a CamelCase word, and what is so and what mends it. Never a value. */
@@ -49,10 +57,16 @@ export const held = (secret: string, by: string | undefined): Said =>
         message: `${by} manages it since the rotation began: take that away, or klar rotate ${secret} --cancel.`,
       };
 
+/** What `klar rotate` would take in that step; nothing from retiring on. */
+const wayBack = (secret: string, step: Step): string =>
+  !canGoBack(step)
+    ? ''
+    : `, or klar rotate ${secret} ${['activating', 'soaking'].includes(step) ? '--rollback' : '--cancel'}`;
+
 /** A rotation runs, and its provider is not set up any more. */
-export const without = ({ secret, kind }: RotationRow): Said => ({
+export const without = ({ secret, kind, step }: RotationRow): Said => ({
   reason: 'NotPossible',
-  message: `${notPossible(kind as Kind)}, or klar rotate ${secret} --cancel.`,
+  message: `${notPossible(kind as Kind)}${wayBack(secret, step)}.`,
 });
 
 export const previousInUse = (secret: string): Said => ({

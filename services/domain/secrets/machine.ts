@@ -125,7 +125,8 @@ export const RULES: Readonly<Record<Step, Rule>> = {
   },
   verifying: { slots: ({ current, retired }, { from, to }) => current === to && retired === from },
   reverting: {
-    slots: ({ current }, { from, to }) => current === from || current === to,
+    // With the old value gone from its place there is nothing to go back to.
+    slots: (slots, rotation) => untouched(slots, rotation) || active(slots, rotation),
     after: barrier('uses', 'from'),
   },
   draining: { slots: untouched },

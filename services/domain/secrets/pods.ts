@@ -83,7 +83,8 @@ export function stillUsing(pods: Pods, generation: string, quietS: number, stepS
     if (!held.accepted.includes(generation)) return [];
     const idle = held.idleS[generation];
     if (idle === undefined) return [`${pod} does not say whether it is used`];
-    return idle < quietS ? [`${pod} saw it used ${Math.round(idle)} s ago, of ${quietS} s of silence`] : [];
+    // Without the seconds that passed: each text that differs is a row of the history.
+    return idle < quietS ? [`${pod} saw it used within the last ${quietS} s`] : [];
   });
 }
 

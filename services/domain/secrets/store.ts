@@ -71,7 +71,7 @@ const recordStep = statement(
   'secrets.record_step',
   `update ops.rotations
       set step = $3, acted = false, step_since = clock_timestamp(), waiting = null, was_active = was_active or $4, term = $5
-    where id = $1 and step = $2 and outcome is null`,
+    where id = $1 and step = $2 and outcome is null and not (back and $3 = 'retiring')`,
 );
 const recordWaiting = statement(
   'secrets.record_waiting',
@@ -79,7 +79,7 @@ const recordWaiting = statement(
 );
 const recordBack = statement(
   'secrets.record_back',
-  'update ops.rotations set back = true, term = $2 where id = $1 and outcome is null',
+  'update ops.rotations set back = true, term = $2 where id = $1 and outcome is null and step = $3',
 );
 const recordEmergency = statement(
   'secrets.record_emergency',
@@ -235,8 +235,11 @@ export async function waits(tx: Tx, r: Rotation, event: 'waits' | 'failed', why:
   if (await changed(tx, recordWaiting, [r.id, text, term])) await note(tx, r.id, r.step, event, text, term);
 }
 
-export async function turnBack(tx: Tx, r: Rotation, by: string, term: number): Promise<void> {
-  if (await changed(tx, recordBack, [r.id, term])) await note(tx, r.id, r.step, 'asked', `back, by ${by}`, term);
+/** @returns false when it is in another step meanwhile: whether it may go back is to be asked again */
+export async function turnBack(tx: Tx, r: Rotation, by: string, term: number): Promise<boolean> {
+  const done = await changed(tx, recordBack, [r.id, term, r.step]);
+  if (done) await note(tx, r.id, r.step, 'asked', `back, by ${by}`, term);
+  return done;
 }
 
 export async function makeEmergency(tx: Tx, r: Rotation, by: string, term: number): Promise<void> {

@@ -3,7 +3,7 @@ type Node = string | Node[];
 /**
  * One spelling for one condition. PostgreSQL keeps `((a AND b) AND c)` as it was written in a migration and prints it
  * so; read back from a dump it is `(a AND b AND c)`. A group that stands alone between ANDs (or ORs) and holds nothing
- * but the same connective is dissolved; every other bracket stays. Text with unbalanced brackets stays as it is.
+ * but the same connective is dissolved; every other bracket stays, as does that of a sub-select. Text with unbalanced brackets stays as it is.
  */
 export function flattenConditions(text: string): string {
   return text
@@ -40,7 +40,11 @@ function flatten(nodes: Node[]): Node[] {
     const connective = before ?? after;
     const alone = (side: Node | undefined) => side === undefined || side === connective;
     const joins = (connective === 'AND' || connective === 'OR') && alone(before) && alone(after);
-    return joins && connectives(node).every((word) => word === connective) && connectives(node).length > 0
+    // What follows a sub-select's WHERE is its own: `(select .. where p AND r) AND q` is not `select .. where p AND r AND q`.
+    const query = /^(select|with|values)$/i.test(
+      String(node.find((one) => typeof one === 'string' && one.trim() !== '')),
+    );
+    return joins && !query && connectives(node).every((word) => word === connective) && connectives(node).length > 0
       ? node
       : [node];
   });

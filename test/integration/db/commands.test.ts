@@ -54,7 +54,7 @@ describe('klar roles, migrate and schema', function () {
     const results = await Promise.all([migrate(), migrate()]);
     for (const { code, err } of results) assert.equal(code, 0, err);
     assert.equal(results.filter(({ out }) => JSON.parse(out).applied.length > 0).length, 1);
-    assert.deepEqual(JSON.parse((await migrate()).out), { applied: [] });
+    assert.deepEqual(JSON.parse((await migrate()).out), { applied: [], roles: [] });
   });
 
   it('find the database as committed, and notice when it is not', async () => {

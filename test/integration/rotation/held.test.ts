@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -137,7 +137,7 @@ describe('rotations that cannot go on, and the others', function () {
     kinds['livekit-key'] = undefined;
     await visit('LIVEKIT_API_SECRET');
     equal((await latest('LIVEKIT_API_SECRET'))?.step, 'soaking');
-    match((await latest('LIVEKIT_API_SECRET'))?.waiting ?? '', /LIVEKIT_KEY_FILE.*--cancel/);
+    match((await latest('LIVEKIT_API_SECRET'))?.waiting ?? '', /LIVEKIT_KEY_FILE.*--rollback/);
     equal((await state('LIVEKIT_API_SECRET'))?.reason, 'NotPossible');
     await visit('ADMIN_TOKEN');
     equal((await latest('ADMIN_TOKEN'))?.startedBy, 'schedule', 'another one starts');
@@ -159,6 +159,34 @@ describe('rotations that cannot go on, and the others', function () {
     await visit('LIVEKIT_API_SECRET');
     const rotation = await latest('LIVEKIT_API_SECRET');
     deepEqual([rotation?.step, rotation?.acted, rotation?.outcome], ['retiring', false, null]);
+    doesNotMatch(rotation?.waiting ?? '', /klar rotate/, 'no way out is named that would be refused');
+  });
+
+  it('a wish to go back and the step to the point of no return never both happen', async () => {
+    await soaking('ADMIN_TOKEN');
+    const before = await latest('ADMIN_TOKEN');
+    ok(before);
+    const turned = await db.withTx((tx) => rotationStore.turnBack(tx, before, 'test', term.token));
+    await db.withTx((tx) => rotationStore.advance(tx, before, 'retiring', null, term.token));
+    deepEqual([turned, (await latest('ADMIN_TOKEN'))?.step], [true, 'soaking'], 'who was told yes goes back');
+    await database.asSuperuser(`update ops.rotations set back = false, step = 'retiring'`);
+    equal(await db.withTx((tx) => rotationStore.turnBack(tx, before, 'test', term.token)), false, 'too late is said');
+    equal((await latest('ADMIN_TOKEN'))?.back, false);
+  });
+
+  it('one that is stuck holds up no other one on schedule', async () => {
+    await visit('ADMIN_TOKEN');
+    await age();
+    elsewhere = async () => ['a session'];
+    await soaking('LIVEKIT_API_SECRET');
+    await database.asSuperuser(`update ops.rotations set soak_s = 0`);
+    await visit('LIVEKIT_API_SECRET');
+    equal((await latest('LIVEKIT_API_SECRET'))?.step, 'retiring');
+    await visit('ADMIN_TOKEN');
+    equal(await latest('ADMIN_TOKEN'), undefined, 'one at a time');
+    await database.asSuperuser(`update ops.rotations set step_since = now() - interval '2 days'`);
+    await visit('ADMIN_TOKEN');
+    equal((await latest('ADMIN_TOKEN'))?.startedBy, 'schedule');
   });
 
   it('one whose secret somebody else manages since, or that is gone, waits, holds up nobody, and is given up when cancelled', async () => {

@@ -51,6 +51,10 @@ describe('what the controller decides about flags', () => {
     deepEqual([plan.target, plan.restoreSource, plan.source.reason], [undefined, 'from-defaults', 'SourceMissing']);
   });
 
+  it('no defaults are made while the database, which may hold switches that are off, does not answer', () => {
+    equal(decide(observe(undefined, { stored: 'unknown' }), NOW).restoreSource, undefined);
+  });
+
   it('what is live already is not written again', () => {
     const plan = decide(observe(text('on'), { live: on, stored: on }), NOW);
     deepEqual([plan.changed, plan.writeLive, plan.writeStored, plan.target?.sequence], [false, false, false, 900]);

@@ -17,6 +17,8 @@ describe('one spelling for one condition', () => {
   stays('((NOT (a AND b)) AND c)');
   stays('((f(a AND b) = 1) AND c)');
   stays(`((x = ') AND (') AND (y = "a) AND (b"))`);
+  const scalar = '( SELECT t.a FROM t WHERE p AND r)';
+  same(`((x AND ${scalar}) AND q)`, `(x AND ${scalar} AND q)`);
   stays('((a AND b) AND c');
   stays('(a AND (b)) AND c)');
 });

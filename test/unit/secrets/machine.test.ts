@@ -167,7 +167,7 @@ describe('the machine of a rotation', () => {
     const used = pods(held('new', 'old', 3_600), held('new', 'old', 59));
     const decision = ask(rotation('retiring'), SLOTS.soaking, used);
     equal(decision.do === 'wait' && decision.reason, 'OldValueInUse');
-    match((decision as { why: string }).why, /pod-1 saw it used 59 s ago/);
+    match((decision as { why: string }).why, /pod-1 saw it used within the last 60 s/);
     equal(ask(rotation('retiring'), SLOTS.soaking, following(SLOTS.soaking), ['2 sessions of klar_api_a']).do, 'wait');
     equal(ask(rotation('retiring', { emergency: true }), SLOTS.soaking, used).do, 'act');
   });
