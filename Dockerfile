@@ -76,7 +76,7 @@ USER 10001:10001
 EXPOSE 3000 3001 9090
 ENV KLAR_COMMIT=${KLAR_COMMIT}
 LABEL org.opencontainers.image.title="Klar" \
-      org.opencontainers.image.description="api, webhook-ingest, worker and klar, one image" \
+      org.opencontainers.image.description="api, webhook-ingest, worker, controller and klar, one image" \
       org.opencontainers.image.licenses="UNLICENSED" \
       org.opencontainers.image.source="${KLAR_SOURCE}" \
       org.opencontainers.image.revision="${KLAR_COMMIT}" \

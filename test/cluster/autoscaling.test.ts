@@ -33,7 +33,7 @@ describe('autoscaling of webhook-ingest', () => {
   };
 
   it('goes up under load and down after it, without a failed request', async () => {
-    await until(async () => (await said()).includes('"ScalingActive"'), {
+    await until(async () => /"status":"True","type":"ScalingActive"/.test(await said()), {
       timeoutMs: 120_000,
       everyMs: 2_000,
       what: 'numbers for the HPA',

@@ -13,8 +13,9 @@ const EXIT_USAGE = 64;
 const PARTS: readonly (readonly string[])[] = [
   ['image', 'install', 'modes', 'migrations', 'rollout'],
   ['disruption', 'autoscaling'],
-  ['network', 'cronjobs', 'controller-core', 'controller-candidates', 'flags', 'rotations'],
+  ['network', 'cronjobs', 'controller-core', 'controller-candidates', 'flags'],
   ['backup', 'drill'],
+  ['rotations'],
 ];
 
 const HELP = `Usage: npm run test:cluster -- --short | --full [--part N] [options]
@@ -22,7 +23,7 @@ const HELP = `Usage: npm run test:cluster -- --short | --full [--part N] [option
 Installs Klar with its chart into the cluster that KUBECONFIG names, breaks things while it is under load, and counts what
 was lost. Needs helm 4 and kubectl on PATH and an ingress controller; a cluster that it may fill, e.g. kind.
 
-  --short            every kind of fault at least once, with a fixed seed; all parts, about 45 minutes on two cores
+  --short            every kind of fault at least once, with a fixed seed; all parts, about an hour on two cores
   --full             the full counts; each part ends within an hour
   --part N           only part N: ${PARTS.map((files, n) => `${n + 1} ${files.join(', ')}`).join('; ')}
   --only FILE        only this file (\`rollout\` for rollout.test.ts); may be given again

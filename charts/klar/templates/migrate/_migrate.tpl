@@ -91,7 +91,9 @@ template:
         securityContext:
           {{- include "klar.containerSecurityContext" . | nindent 10 }}
         volumeMounts:
-          {{- include "klar.secretsMount" . | nindent 10 }}
+          - name: migrator
+            mountPath: /etc/klar/secrets
+            readOnly: true
       {{- if $superuser }}
       - name: roles
         image: {{ $image }}
@@ -128,7 +130,8 @@ template:
         volumeMounts:
           {{- include "klar.secretsMount" . | nindent 10 }}
     volumes:
-      # The superuser for what roles can only be given once the schema is there.
+      {{- include "klar.secretsVolume" (dict "ctx" . "process" "cli" "names" (list "DATABASE_URL_MIGRATOR" "DATABASE_DIRECT_URL") "volume" "migrator") | nindent 6 }}
+      # The same with the superuser, for what roles can only be given once the schema is there.
       {{- include "klar.secretsVolume" (dict "ctx" . "process" "cli" "names" (list "DATABASE_URL_MIGRATOR" "DATABASE_DIRECT_URL") "superuser" $superuser) | nindent 6 }}
       {{- if $superuser }}
       # The passwords that the roles are given are those by which the processes log in.
