@@ -79,8 +79,15 @@ async function take(
       return fn(tx);
     });
   /** Undefined when it went on meanwhile: whether it may is asked again with the next look. */
-  const back = async (row: RotationRow, text: string) =>
-    (await write((tx) => rotationStore.turnBack(tx, row, by, term.token))) ? yes(text) : undefined;
+  const back = async (row: RotationRow, text: string) => {
+    const done = await write(async (tx) => {
+      const turned = await rotationStore.turnBack(tx, row, by, term.token);
+      // With it: killed between the two, what was done would be answered with "it goes back already".
+      if (turned) await rotationStore.answer(tx, request.id, true, text);
+      return turned;
+    });
+    return done ? yes(text) : undefined;
+  };
   const stored = await parts.store.read(secret, signal);
   if (action !== 'rotate') {
     if (running === undefined) return no('no rotation of it runs');

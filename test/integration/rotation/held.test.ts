@@ -1,4 +1,4 @@
-import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok, rejects } from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -160,6 +160,19 @@ describe('rotations that cannot go on, and the others', function () {
     const rotation = await latest('LIVEKIT_API_SECRET');
     deepEqual([rotation?.step, rotation?.acted, rotation?.outcome], ['retiring', false, null]);
     doesNotMatch(rotation?.waiting ?? '', /klar rotate/, 'no way out is named that would be refused');
+  });
+
+  it('a wish to go back is taken and answered at once, whatever comes after it', async () => {
+    await soaking('ADMIN_TOKEN');
+    const { id } = await ask('ADMIN_TOKEN', 'rollback');
+    let writes = 0;
+    const killed = async () => {
+      writes += 1;
+      if (writes > 1) throw new Error('killed');
+    };
+    await rejects(takeRequests(parts({ fence: killed }), term, policyOf, signal), /killed/);
+    const request = await answered(id);
+    deepEqual([request?.accepted, (await latest('ADMIN_TOKEN'))?.back], [true, true]);
   });
 
   it('a wish to go back and the step to the point of no return never both happen', async () => {
