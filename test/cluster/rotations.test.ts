@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { STEPS } from '#domain/secrets/index.ts';
 import { until } from '../support/until.ts';
+import { startedPod } from './support/backup-pods.ts';
 import {
   allReady,
   apply,
   clientOf,
   clusterSettings,
   createJobFrom,
+  generatedSecret,
   HOSTS,
   type Installation,
   ingressTarget,
@@ -40,20 +42,14 @@ type Row = { id: string; step: string; acted: boolean; outcome: string | null; w
 
 describe('rotations', () => {
   let klar: Installation;
+  let toolbox: string;
   before(async () => {
     klar = await installation();
     // Both values would else be accepted for an hour.
     await klar.upgrade({ controller: { rotation: { soak: '5s' } } });
     await tryKubectl(['delete', 'job', JOB, '--ignore-not-found', '--wait']);
     await createJobFrom(`${release}-toolbox`, JOB);
-    await kubectl([
-      'wait',
-      '--for=condition=Ready',
-      'pod',
-      '-l',
-      `batch.kubernetes.io/job-name=${JOB}`,
-      '--timeout=90s',
-    ]);
+    toolbox = (await startedPod(JOB)).metadata.name;
     await until(async () => (await sql('select 1 from ops.secret_states limit 1')).length > 0, {
       timeoutMs: 180_000,
       everyMs: 1_000,
@@ -73,15 +69,9 @@ describe('rotations', () => {
     await klar?.upgrade();
   });
 
-  const toolbox = async () => {
-    const { items } = await kubectlJson<{ items: { metadata: { name: string } }[] }>([
-      ...['get', 'pods', '-l', `batch.kubernetes.io/job-name=${JOB}`],
-    ]);
-    return items[0]?.metadata.name ?? '';
-  };
   /** As a person with the runbook would. */
   async function command(...words: string[]): Promise<string> {
-    const { code, stdout, stderr } = await podExec(await toolbox(), ['klar', ...words]);
+    const { code, stdout, stderr } = await podExec(toolbox, ['klar', ...words]);
     assert.equal(code, 0, `klar ${words.join(' ')}: ${stdout}${stderr}`);
     return stdout;
   }
@@ -98,8 +88,7 @@ describe('rotations', () => {
   }
   /** What is in the Secret under a name and its companions: names of keys alone. */
   async function keysOf(secret: string): Promise<string[]> {
-    const { data } = await kubectlJson<{ data: Record<string, string> }>(['get', 'secret', `${release}-generated`]);
-    return Object.keys(data).filter(
+    return Object.keys(await generatedSecret()).filter(
       (key) => (key === secret || key.startsWith(`${secret}.`)) && !key.endsWith('generation'),
     );
   }
@@ -116,7 +105,7 @@ describe('rotations', () => {
   async function loginIsDead(old: string): Promise<void> {
     const script = `import pg from 'pg'; const client = new pg.Client({ connectionString: process.argv[2] });
       try { await client.connect(); console.log('in'); await client.end(); } catch (error) { console.log(error.code); }`;
-    const { stdout } = await podExec(await toolbox(), ['node', '--input-type=module', '-', old], { input: script });
+    const { stdout } = await podExec(toolbox, ['node', '--input-type=module', '-', old], { input: script });
     assert.match(stdout.trim(), /^28/, 'the server refuses the login');
   }
 
@@ -223,8 +212,8 @@ describe('rotations', () => {
 
   /** A pod of the api like the others, but for its Secret: a copy that nobody changes. */
   async function deafPod(): Promise<void> {
-    const secret = await kubectlJson<{ data: Record<string, string> }>(['get', 'secret', `${release}-generated`]);
-    await apply(JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name: DEAF }, data: secret.data }));
+    const data = await generatedSecret();
+    await apply(JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name: DEAF }, data }));
     type Template = { metadata: { labels: object }; spec: object };
     const { spec } = await kubectlJson<{ spec: { template: Template } }>(['get', 'deployment', `${release}-api`]);
     const { metadata, spec: pod } = spec.template;

@@ -1,4 +1,5 @@
 import { type Policy, type RotationRow, rotationStore } from '#domain/secrets/index.ts';
+import { fenced } from './fenced.ts';
 import type { RotationParts, RotationTerm } from './reconcile.ts';
 import { tellNotice } from './said.ts';
 import type { StoredSecret } from './secret-store.ts';
@@ -13,11 +14,10 @@ export async function begin(
   start: { by: string; reason: string | null; emergency: boolean },
   signal: AbortSignal,
 ): Promise<RotationRow> {
-  const row = await parts.db.withTx(async (tx) => {
+  const row = await fenced(parts, term, async (tx) => {
     const { secret, kind, soakS, quietS } = policy;
     const from = stored.values.current.generation;
     const { by: startedBy, reason, emergency } = start;
-    await parts.fence(tx, term.token);
     const begun = await rotationStore.start(
       tx,
       { secret, kind, from, emergency, soakS, quietS, startedBy, reason },

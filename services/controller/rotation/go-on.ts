@@ -11,6 +11,7 @@ import {
   type Step,
 } from '#domain/secrets/index.ts';
 import type { Tx } from '#platform/db/index.ts';
+import { fenced } from './fenced.ts';
 import { type KindAdapter, NotYet, Unproven } from './kind.ts';
 import type { RotationParts, RotationTerm } from './reconcile.ts';
 import { held, type Said, tellNotice, without } from './said.ts';
@@ -38,11 +39,7 @@ export async function goOn(
 ): Promise<Said> {
   const { db, store, pods, log } = parts;
   const fence = (tx: Tx) => parts.fence(tx, term.token);
-  const write = (fn: (tx: Tx) => Promise<void>) =>
-    db.withTx(async (tx) => {
-      await fence(tx);
-      await fn(tx);
-    });
+  const write = (fn: (tx: Tx) => Promise<void>) => fenced(parts, term, fn);
   for (let i = 0; i < MAX_STEPS; i += 1) {
     const stored = await store.read(name, signal);
     const { rotation, now } = await db.withTx(async (tx) => ({

@@ -10,6 +10,7 @@ import {
 import type { Db, Tx } from '#platform/db/index.ts';
 import type { Logger } from '#platform/log/index.ts';
 import { begin } from './begin.ts';
+import { fenced } from './fenced.ts';
 import { goOn } from './go-on.ts';
 import type { KindAdapter } from './kind.ts';
 import type { RotationMetrics } from './metrics.ts';
@@ -144,9 +145,6 @@ async function tell(parts: RotationParts, term: RotationTerm, told: Told): Promi
   const { generation, since, dueAt, said, rotation } = told;
   const { secret, kind } = told.policy;
   const state: Omit<SecretState, 'since' | 'observedAt'> = { secret, kind, generation, dueAt, ...said };
-  await parts.db.withTx(async (tx) => {
-    await parts.fence(tx, term.token);
-    await rotationStore.putSecretState(tx, state);
-  });
+  await fenced(parts, term, (tx) => rotationStore.putSecretState(tx, state));
   parts.metrics.observed(secret, rotation, since, dueAt);
 }

@@ -1,14 +1,15 @@
 import { staleTerm } from '#domain/operations/index.ts';
 import {
   canGoBack,
+  newValueInUse,
   notPossible,
   type Policy,
   type RotationRequest,
   type RotationRow,
   rotationStore,
 } from '#domain/secrets/index.ts';
-import type { Tx } from '#platform/db/index.ts';
 import { begin } from './begin.ts';
+import { fenced } from './fenced.ts';
 import type { RotationParts, RotationTerm } from './reconcile.ts';
 import { tellNotice } from './said.ts';
 
@@ -46,10 +47,7 @@ export async function takeRequests(
     if (answer === undefined) continue;
     const { accepted, text } = answer;
     tries.delete(request.id);
-    await parts.db.withTx(async (tx) => {
-      await parts.fence(tx, term.token);
-      await rotationStore.answer(tx, request.id, accepted, text);
-    });
+    await fenced(parts, term, (tx) => rotationStore.answer(tx, request.id, accepted, text));
     const { secret, action, requestedBy: by } = request;
     parts.log.info('rotation request', { setting: secret, action, by, accepted, text });
     if (accepted) changed.push(secret);
@@ -73,14 +71,9 @@ async function take(
     async (tx) => (await rotationStore.running(tx)).find((one) => one.secret === secret),
     { readOnly: true },
   );
-  const write = <T>(fn: (tx: Tx) => Promise<T>) =>
-    parts.db.withTx(async (tx) => {
-      await parts.fence(tx, term.token);
-      return fn(tx);
-    });
   /** Undefined when it went on meanwhile: whether it may is asked again with the next look. */
   const back = async (row: RotationRow, text: string) => {
-    const done = await write(async (tx) => {
+    const done = await fenced(parts, term, async (tx) => {
       const turned = await rotationStore.turnBack(tx, row, by, term.token);
       // With it: killed between the two, what was done would be answered with "it goes back already".
       if (turned) await rotationStore.answer(tx, request.id, true, text);
@@ -101,8 +94,8 @@ async function take(
     }
     if (!canGoBack(running.step))
       return no(`it is past the point of no return (${running.step}): rotate it again instead`);
-    const used = ['activating', 'soaking'].includes(running.step);
-    if (action === 'cancel' && used) return no('the new value is in use: --rollback goes back from there');
+    if (action === 'cancel' && newValueInUse(running.step))
+      return no('the new value is in use: --rollback goes back from there');
     return back(running, `${running.id} goes back`);
   }
   if (running !== undefined) {
@@ -111,7 +104,7 @@ async function take(
     if (!emergency || running.emergency) return no(`${running.id} runs already, and is ${running.step}`);
     // It would end the new value the sooner, and keep the one that is no secret any more.
     if (running.back) return no(`${running.id} goes back to the old value: ask again when it has ended`);
-    await write((tx) => rotationStore.makeEmergency(tx, running, by, term.token));
+    await fenced(parts, term, (tx) => rotationStore.makeEmergency(tx, running, by, term.token));
     return yes(
       `${running.id} runs already (${running.step}), and is an emergency from now on: the value of before it ends without soak and silence. ` +
         'If the new one is known to others, rotate once more when it has ended',

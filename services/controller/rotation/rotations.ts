@@ -4,6 +4,7 @@ import type { Clock } from '#platform/clock/index.ts';
 import type { Metrics } from '#platform/metrics/index.ts';
 import { createController } from '../kube/controller.ts';
 import type { Timing } from '../kube/timing.ts';
+import { fenced } from './fenced.ts';
 import { createPolicySource, type Policies } from './policy-source.ts';
 import { type RotationParts, type RotationTerm, reconcileSecret } from './reconcile.ts';
 import { takeRequests } from './requests.ts';
@@ -49,10 +50,7 @@ export function createRotations(input: RotationsInput) {
       refused = refusal;
       const at = input.timing.monotonic();
       if (kept.names !== names.join() || at - kept.at > KEEP_MS) {
-        await input.db.withTx(async (tx) => {
-          await input.fence(tx, term.token);
-          await rotationStore.keepStates(tx, names);
-        });
+        await fenced(input, term, (tx) => rotationStore.keepStates(tx, names));
         kept = { names: names.join(), at };
       }
       const seen = await input.db.withTx(

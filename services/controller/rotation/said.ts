@@ -2,6 +2,7 @@ import {
   canGoBack,
   KINDS,
   type Kind,
+  newValueInUse,
   notPossible,
   type Policy,
   type RotationRow,
@@ -59,9 +60,7 @@ export const held = (secret: string, by: string | undefined): Said =>
 
 /** What `klar rotate` would take in that step; nothing from retiring on. */
 const wayBack = (secret: string, step: Step): string =>
-  !canGoBack(step)
-    ? ''
-    : `, or klar rotate ${secret} ${['activating', 'soaking'].includes(step) ? '--rollback' : '--cancel'}`;
+  !canGoBack(step) ? '' : `, or klar rotate ${secret} ${newValueInUse(step) ? '--rollback' : '--cancel'}`;
 
 /** A rotation runs, and its provider is not set up any more. */
 export const without = ({ secret, kind, step }: RotationRow): Said => ({

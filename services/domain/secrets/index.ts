@@ -10,6 +10,7 @@ export {
   decide,
   expectedS,
   isStuck,
+  newValueInUse,
   nextStep,
   type Outcome,
   type Rotation,

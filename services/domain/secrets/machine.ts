@@ -144,6 +144,9 @@ export const canGoBack = (step: Step): boolean => {
   return index >= 0 && index < STEPS.indexOf(POINT_OF_NO_RETURN);
 };
 
+/** Whether pods may use the new value already, in a step from which there still is a way back. */
+export const newValueInUse = (step: Step): boolean => step === 'activating' || step === 'soaking';
+
 /**
  * The one next thing to do. Pure: the same picture gives the same answer, so that whoever takes over after a kill goes on
  * exactly there. Steps follow one another without a gap (`nextStep`); none is skipped in an emergency either, it only

@@ -1,6 +1,6 @@
 /** Rotations and what is known of secrets: ops.rotations and around. Every time in it is the database's. */
 import { type Statement, statement, type Tx } from '#platform/db/index.ts';
-import type { Outcome, Rotation, Step } from './machine.ts';
+import { newValueInUse, type Outcome, type Rotation, type Step } from './machine.ts';
 
 export type RotationRow = Rotation & {
   outcome: Outcome | null;
@@ -226,7 +226,7 @@ export async function acted(tx: Tx, r: Rotation, to: string | null, text: string
 }
 
 export async function advance(tx: Tx, r: Rotation, to: Step, text: string | null, term: number): Promise<void> {
-  const wasActive = to === 'reverting' && (r.step === 'activating' || r.step === 'soaking');
+  const wasActive = to === 'reverting' && newValueInUse(r.step);
   if (await changed(tx, recordStep, [r.id, r.step, to, wasActive, term])) await note(tx, r.id, to, 'begun', text, term);
 }
 

@@ -24,7 +24,7 @@ export {
   tryHelm,
   tryKubectl,
 } from './kube.ts';
-export { secretValue } from './kube-secret.ts';
+export { generatedSecret, secretValue } from './kube-secret.ts';
 export { psql, sql } from './postgres.ts';
 export { type ClusterSettings, clusterSettings } from './settings.ts';
 export { clientOf, type Outcome, type Traffic } from './traffic.ts';

@@ -1,11 +1,16 @@
 import { kubectlJson } from './kube.ts';
 import { clusterSettings } from './settings.ts';
 
-/** A secret setting as the chart made it for the demo. */
+const generated = () => `${clusterSettings().release}-generated`;
+
+/** What the chart made for the demo and rotations change, as it is stored: in base64. */
+export async function generatedSecret(): Promise<Record<string, string>> {
+  return (await kubectlJson<{ data: Record<string, string> }>(['get', 'secret', generated()])).data;
+}
+
+/** A secret setting of it. */
 export async function secretValue(name: string): Promise<string> {
-  const { release } = clusterSettings();
-  const secret = await kubectlJson<{ data: Record<string, string> }>(['get', 'secret', `${release}-generated`]);
-  const value = secret.data[name];
-  if (value === undefined) throw new Error(`Secret ${release}-generated has no ${name}`);
+  const value = (await generatedSecret())[name];
+  if (value === undefined) throw new Error(`Secret ${generated()} has no ${name}`);
   return Buffer.from(value, 'base64').toString();
 }
